@@ -1,0 +1,21 @@
+"""Options of the whole test suite; everything else lives in the conftest.py of each room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHIPPED_GOLDEN_DIR = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("omnitts")
+    group.addoption(
+        "--golden",
+        type=Path,
+        default=SHIPPED_GOLDEN_DIR,
+        metavar="DIR",
+        help="folder with golden cases of the reference model (default: tests/golden)",
+    )
+    group.addoption("--golden-table", action="store_true", help="print the largest error of each golden case")
