@@ -1,0 +1,213 @@
+"""Waveforms: load from any audio file, save without leaving half a file, resample, join, fade, measure.
+
+Goes in: files, arrays. Comes out: `Waveform`, always mono float32 in [-1, 1]. Knows nothing of ffmpeg's command line,
+books or engines. Long files are streamed in blocks (`stream`), never held whole.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitts.errors import AudioError, OutputError
+
+if TYPE_CHECKING:
+    import av.container
+
+FloatArray = npt.NDArray[np.float32]
+SILENCE_DBFS = -120.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waveform:
+    """Mono sound. ``samples`` has shape (N,), float32, nominally in [-1, 1]; ``sample_rate`` in hertz."""
+
+    samples: FloatArray
+    sample_rate: int
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.sample_rate
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def slice_s(self, start_s: float, end_s: float) -> Waveform:
+        """The part between two times in seconds, clipped to what exists."""
+        start, end = (max(0, round(t * self.sample_rate)) for t in (start_s, end_s))
+        return Waveform(self.samples[start:end], self.sample_rate)
+
+
+def load(path: Path, sample_rate: int | None = None) -> Waveform:
+    """Reads a whole audio file as mono (mean of channels), resampled (soxr HQ) if ``sample_rate`` is given.
+
+    Anything libsndfile or ffmpeg's libraries can decode. Raises `AudioError` if the file is missing, empty, holds no
+    audio, or is damaged.
+    """
+    samples, rate = _read_soundfile(path) or _read_av(path)
+    if not len(samples):
+        raise AudioError("the file holds no sound", where=str(path), hint="give a recording that plays")
+    if not np.isfinite(samples).all():
+        raise AudioError("the file holds samples that are not numbers", where=str(path), hint="export it again")
+    waveform = Waveform(samples, rate)
+    return resample(waveform, sample_rate) if sample_rate else waveform
+
+
+def _read_soundfile(path: Path) -> tuple[FloatArray, int] | None:
+    """None when libsndfile does not know the format (then ffmpeg's libraries are asked)."""
+    import soundfile
+
+    if not path.is_file():
+        raise AudioError("no such file", where=str(path), hint="check the path")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError):
+        return None
+    return np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32)), int(rate)
+
+
+def _read_av(path: Path) -> tuple[FloatArray, int]:
+    with closing(_open_av(path)) as container:
+        rate = int(container.streams.audio[0].rate)
+    blocks = [block.samples for block in stream(path, sample_rate=rate)]
+    return (np.concatenate(blocks) if blocks else np.zeros(0, np.float32)), rate
+
+
+def stream(path: Path, sample_rate: int, block_s: float = 1.0) -> Iterator[Waveform]:
+    """Decodes a file of any length block by block: mono at ``sample_rate``, about ``block_s`` seconds each.
+
+    Memory does not grow with the file. Raises `AudioError` like `load`.
+    """
+    import av
+
+    with closing(_open_av(path)) as container:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate, frame_size=0)
+        pending: list[FloatArray] = []
+        pending_len, block_len = 0, max(1, round(block_s * sample_rate))
+        try:
+            for frame in _frames(container):
+                for out in resampler.resample(frame):
+                    block = out.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+                    pending.append(block)
+                    pending_len += len(block)
+                if pending_len >= block_len:
+                    yield Waveform(np.concatenate(pending), sample_rate)
+                    pending, pending_len = [], 0
+        except (av.FFmpegError, OSError) as error:
+            raise AudioError(f"the audio breaks off ({error})", where=str(path), hint="check the file plays") from error
+        if pending_len:
+            yield Waveform(np.concatenate(pending), sample_rate)
+
+
+def _frames(container: av.container.InputContainer) -> Iterator[Any]:
+    """Decoded frames of the first audio stream, then None to flush the resampler."""
+    yield from container.decode(audio=0)
+    yield None
+
+
+def _open_av(path: Path) -> av.container.InputContainer:
+    import av
+
+    if not path.is_file():
+        raise AudioError("no such file", where=str(path), hint="check the path")
+    hint = "give a WAV, FLAC, MP3, M4A, Opus or Ogg recording"
+    try:
+        container = av.open(str(path))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise AudioError("this is not an audio file", where=str(path), hint=hint) from error
+    if not container.streams.audio:
+        container.close()
+        raise AudioError("the file has no audio track", where=str(path), hint=hint)
+    return container
+
+
+def save(waveform: Waveform, path: Path, *, bits: int = 16) -> None:
+    """Writes WAV or FLAC by suffix, aside first and renamed when whole. ``bits`` is 16 or 24 (32 is float, WAV only)."""
+    write_atomically(path, encode(waveform, path.suffix.lstrip(".").upper() or "WAV", bits=bits))
+
+
+def encode(waveform: Waveform, container: str = "FLAC", *, bits: int = 16) -> bytes:
+    """The bytes of a ``WAV`` or ``FLAC`` file; the same samples always give the same bytes."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    subtype = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}[bits]
+    samples = np.clip(waveform.samples, -1.0, 1.0)
+    soundfile.write(buffer, samples, waveform.sample_rate, format=container, subtype=subtype)
+    return buffer.getvalue()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes aside in the same folder, syncs, then renames: a reader sees the old file or the whole new one.
+
+    Raises `OutputError` when the folder cannot be written or the disk is full; nothing is left behind.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp made it private
+        os.replace(temporary, path)  # noqa: PTH105
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise OutputError(
+            f"cannot write ({error.strerror or error})", where=str(path), hint="check the folder and the free space"
+        ) from error
+
+
+def resample(waveform: Waveform, sample_rate: int) -> Waveform:
+    """soxr HQ resampling; returns the same object when the rate already fits."""
+    if waveform.sample_rate == sample_rate:
+        return waveform
+    import soxr
+
+    samples = soxr.resample(waveform.samples, waveform.sample_rate, sample_rate, quality="HQ")
+    return Waveform(np.asarray(samples, dtype=np.float32), sample_rate)
+
+
+def silence(duration_s: float, sample_rate: int) -> Waveform:
+    return Waveform(np.zeros(max(0, round(duration_s * sample_rate)), np.float32), sample_rate)
+
+
+def join(waveforms: Sequence[Waveform]) -> Waveform:
+    """End to end; all must share one sample rate."""
+    rates = {waveform.sample_rate for waveform in waveforms}
+    if len(rates) != 1:
+        raise ValueError(f"waveforms of one sample rate expected, got {sorted(rates)}")
+    return Waveform(np.concatenate([waveform.samples for waveform in waveforms]), rates.pop())
+
+
+def fade(waveform: Waveform, in_s: float = 0.0, out_s: float = 0.0) -> Waveform:
+    """Raised-cosine fades at the head and the tail; the two never overlap."""
+    samples = waveform.samples.copy()
+    for seconds, region in ((in_s, slice(None)), (out_s, slice(None, None, -1))):
+        length = min(round(seconds * waveform.sample_rate), len(samples) // 2)
+        if length > 0:
+            samples[region][:length] *= 0.5 - 0.5 * np.cos(np.pi * (np.arange(length, dtype=np.float32) + 0.5) / length)
+    return Waveform(samples, waveform.sample_rate)
+
+
+def rms_dbfs(samples: FloatArray) -> float:
+    """Root mean square level in dB below full scale; ``SILENCE_DBFS`` for digital silence or no samples."""
+    mean_square = float(np.mean(np.square(samples, dtype=np.float64))) if len(samples) else 0.0
+    return max(SILENCE_DBFS, 10 * float(np.log10(mean_square))) if mean_square > 0 else SILENCE_DBFS
+
+
+def peak_dbfs(samples: FloatArray) -> float:
+    """Sample peak in dB below full scale."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    return max(SILENCE_DBFS, 20 * float(np.log10(peak))) if peak > 0 else SILENCE_DBFS

@@ -1,0 +1,1 @@
+"""Engines: text and voice in, waveform out, many utterances at once. See `base` for the protocol."""
