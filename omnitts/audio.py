@@ -131,7 +131,7 @@ def _open_av(path: Path) -> av.container.InputContainer:
 
 
 def save(waveform: Waveform, path: Path, *, bits: int = 16) -> None:
-    """Writes WAV or FLAC by suffix, aside first and renamed when whole. ``bits`` is 16 or 24 (32 is float, WAV only)."""
+    """Writes WAV or FLAC by suffix, aside first, renamed when whole. ``bits`` is 16 or 24 (32 is float, WAV only)."""
     write_atomically(path, encode(waveform, path.suffix.lstrip(".").upper() or "WAV", bits=bits))
 
 

@@ -1,4 +1,4 @@
-"""Where omnitts keeps things on this machine: models, voices, jobs, caches. One environment variable moves all of it."""
+"""Where omnitts keeps things on this machine: models, voices, jobs, caches. One environment variable moves it all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nouns that cross rooms: Book, Chapter, Block, Voice, Utterance, Waveform's Clip, Verdict. Plain data, no behaviour.
+"""The nouns that cross rooms: Book, Chapter, Block, Voice, Utterance, Clip, Verdict. Plain data, no behaviour.
 
 Knows nothing of files, models or jobs. Everything here is immutable, picklable and cheap to import.
 """

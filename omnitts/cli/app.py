@@ -34,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Books and scripts into finished, checked audio in a cloned voice.",
-    epilog="Start with: [bold]omnitts narrate book.epub[/bold] · [bold]omnitts doctor[/bold] tells what this machine lacks.",
+    epilog="Start with [bold]omnitts narrate book.epub[/bold]; [bold]omnitts doctor[/bold] tells what is missing here.",
 )
 app.command("narrate")(narrate.command)
 app.command("plan")(plan.command)
@@ -98,7 +98,7 @@ def run(argv: Sequence[str]) -> int:
             raise
         print_error(_from_os_error(error), as_json=as_json)
         return OutputError.exit_code
-    except Exception as error:  # noqa: BLE001 - the last door: a bug must still end in a sentence
+    except Exception as error:  # the last door: a bug must still end in a sentence
         if debug:
             raise
         hint = "this is a bug in omnitts: run again with --debug and report what it shows"

@@ -33,7 +33,5 @@ ModelOption = Annotated[
         "--model", help="Checkpoint of the engine: a folder, a hub id, or a short name.", rich_help_panel="Speech"
     ),
 ]
-DeviceOption = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel="Speech")
-]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", rich_help_panel="Speech")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same sound.", rich_help_panel="Speech")]
