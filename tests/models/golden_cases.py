@@ -50,7 +50,7 @@ class GoldenCase:
         return json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
 
     def beside(self, relative: str) -> Path:
-        """A path that meta.json names relative to the case; a tokenizer that is not there comes from the shipped copy."""
+        """A path that meta.json names relative to the case; a tokenizer not there comes from the shipped copy."""
         path = (self.folder / relative).resolve()
         if not path.exists() and "tokenizer" in relative:
             path = SHIPPED_DIR / relative.lstrip("./")
