@@ -52,6 +52,8 @@ class Block:
     ``text`` is the display text, whitespace already collapsed, never empty except for a scene break. ``source`` is its
     place in the file for people: ``"ch03.xhtml#p12"``, ``"line 120"``. ``speaker`` is a voice name from the source
     itself (a script's ``NAME:`` lines); None is the narrator. ``level`` is 1 to 6 for headings, else 0.
+    ``spoken`` says that the text is already what is to be heard (a line of an edited dump): it is neither normalised
+    nor joined with its neighbours. ``pause`` and ``pause_s`` fix the silence after such a line; None leaves it to the plan.
     """
 
     kind: BlockKind
@@ -60,6 +62,9 @@ class Block:
     level: int = 0
     speaker: str | None = None
     language: str | None = None
+    spoken: bool = False
+    pause: Pause | None = None
+    pause_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
