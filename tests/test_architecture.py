@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "omnitts"
 ROOMS = ("cli", "training", "pipeline", "fleet", "engines", "models")  # from the top down; all else is the floor
 HEAVY = {
     "torch", "transformers", "faster_whisper", "resemblyzer", "nltk", "av", "onnxruntime", "soundfile", "scipy", "lxml",
-    "jiwer", "wetext", "num2words", "hibari", "hibari_tts", "ffmpeg", "pydub", "huggingface_hub", "numpy", "soxr", "rich",
+    "jiwer", "wetext", "num2words", "hibari", "ffmpeg", "pydub", "huggingface_hub", "numpy", "soxr", "rich",
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 

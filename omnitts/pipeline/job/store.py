@@ -107,6 +107,10 @@ class Job:
         )
         return {utterance_id: Status(status) for utterance_id, status in rows}
 
+    def text(self, utterance_id: str) -> str:
+        row = self._db.execute("SELECT text FROM utterances WHERE id = ?", (utterance_id,)).fetchone()
+        return "" if row is None else str(row[0])
+
     def mark(self, utterance_ids: Iterable[str], status: Status) -> None:
         with self._db:
             self._db.executemany(
@@ -221,6 +225,16 @@ def open_job(folder: JobFolder, *, must_exist: bool = False) -> Iterator[Job]:
             connection.close()
     finally:
         lock.release()
+
+
+@contextmanager
+def read_job(folder: JobFolder) -> Iterator[Job]:
+    """Opens a job only to look at it, also while another process works in it."""
+    connection = _connect(folder.store)
+    try:
+        yield Job(folder, connection)
+    finally:
+        connection.close()
 
 
 def _connect(store: Path) -> sqlite3.Connection:
