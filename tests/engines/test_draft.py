@@ -59,12 +59,10 @@ def test_another_seed_is_another_take(draft: Engine) -> None:
     assert len(set(PACES)) == len(PACES)
 
 
-def test_speed(draft: Engine) -> None:
-    slow, plain, fast = (len(speak(draft, LINE, speed=speed)) for speed in (0.8, 1.0, 1.25))
-    assert slow / plain == pytest.approx(1.25, rel=0.06)
-    assert fast / plain == pytest.approx(0.8, rel=0.06)
-    with pytest.raises(EngineError, match="speed 3"):
-        speak(draft, LINE, speed=3.0)
+def test_it_offers_no_speed_and_refuses_one(draft: Engine) -> None:
+    assert not draft.capabilities.speed
+    with pytest.raises(EngineError, match="one pace"):
+        speak(draft, LINE, speed=1.25)
 
 
 def test_a_voice_is_refused_not_ignored(draft: Engine, anna: Voice) -> None:
