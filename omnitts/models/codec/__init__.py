@@ -4,5 +4,6 @@
     tokens -> conformer -> flow_matching (estimator)      -> mel at 50 frames/s     (flow.py)
     mel    -> hift                                        -> 24 kHz waveform        (detokenizer.py, streaming.py)
 
-``loading.load_codec`` opens the checkpoint's ``cosyvoice2/`` folder. Knows tensors only: no text, no jobs, no files of sound.
+``loading.load_codec`` opens the checkpoint's ``cosyvoice2/`` folder. Knows tensors only: no text, no jobs, no files
+of sound.
 """

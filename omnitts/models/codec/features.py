@@ -1,8 +1,8 @@
 """Acoustic features of a waveform: resampling, Whisper log-mel, vocoder mel, Kaldi filter banks.
 
-In: float samples in [-1, 1], at a stated rate. Out: float32 tensors. Written after spec section 5, without torchaudio or
-librosa; knows nothing of models. Slaney filters and sinc kernels are
-built in float64 and rounded once.
+In: float samples in [-1, 1], at a stated rate. Out: float32 tensors. Written after spec section 5, without torchaudio
+or librosa; knows nothing of models. Files are read at 16 kHz by ``omnitts.audio`` (soxr HQ). Slaney filters and sinc
+kernels are built in float64 and rounded once.
 """
 
 from __future__ import annotations
@@ -11,11 +11,8 @@ import math
 from functools import lru_cache
 from typing import Final
 
-import numpy as np
-import soxr
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 FRONT_END_RATE: Final = 16_000
@@ -23,15 +20,6 @@ FRONT_END_RATE: Final = 16_000
 CODEC_RATE: Final = 24_000
 """Hz; the flow's mel and the vocoder work at this rate (spec 4.1)."""
 _KALDI_FLOOR: Final = torch.finfo(torch.float32).eps
-
-
-def resample_soxr(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
-    """(N,) samples at another rate with soxr's HQ filter, ceil(N * to / from) of them: how a reference clip is read."""
-    if from_hz == to_hz:
-        return samples
-    wanted = math.ceil(len(samples) * to_hz / from_hz)
-    resampled = soxr.resample(samples, from_hz, to_hz, quality="HQ")[:wanted]
-    return np.pad(resampled, (0, wanted - len(resampled))).astype(np.float32)
 
 
 def resample_sinc(wave: Tensor, from_hz: int, to_hz: int) -> Tensor:
@@ -76,7 +64,7 @@ def whisper_log_mel(wave: Tensor, num_mels: int = 128) -> Tensor:
 
 
 def vocoder_mel(wave: Tensor, num_mels: int = 80) -> Tensor:
-    """(B, N) at 24 kHz -> (B, num_mels, N // 480): natural-log mel at 50 frames/s, what flow and vocoder speak (spec 5.3)."""
+    """(B, N) at 24 kHz -> (B, num_mels, N // 480): natural-log mel at 50 frames/s (spec 5.3)."""
     n_fft, hop = 1920, 480
     margin = (n_fft - hop) // 2
     padded = F.pad(wave.unsqueeze(1), (margin, margin), mode="reflect").squeeze(1)
@@ -120,7 +108,8 @@ def slaney_filters(rate_hz: int, n_fft: int, num_mels: int, low_hz: float, high_
 def _kaldi_filters(num_mels: int, n_fft: int) -> Tensor:
     """(num_mels, n_fft // 2 + 1) triangles straight in Kaldi's mel scale, 20 Hz to 8 kHz; the Nyquist bin is empty.
 
-    In float32 throughout, as the extractor the speaker encoder was trained with: in nearly silent frames the rounding shows.
+    In float32 throughout, as the extractor the speaker encoder was trained with: in nearly silent frames the rounding
+    shows.
     """
     low, high = (1127.0 * math.log(1.0 + hz / 700.0) for hz in (20.0, 8000.0))
     step = (high - low) / (num_mels + 1)
