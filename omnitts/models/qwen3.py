@@ -106,7 +106,9 @@ class StepContext:
     def plan(cls, config: Qwen3Config, positions: Tensor, span: int, dtype: torch.dtype) -> StepContext:
         """Rotary tables and causal mask for tokens at `positions` (B, T): a token sees positions 0 to its own."""
         halves = torch.arange(0, config.head_dim, 2, device=positions.device).float() / config.head_dim
-        angles = positions[..., None, None].float() / config.rope_theta**halves  # (B, T, 1, head_dim / 2)
+        # Reciprocal first, as the reference: dividing the position instead moves logits by several 1e-4.
+        inverse_frequencies = 1.0 / config.rope_theta**halves
+        angles = positions[..., None, None].float() * inverse_frequencies  # (B, T, 1, head_dim / 2)
         angles = torch.cat([angles, angles], dim=-1)
         seen = torch.arange(span, device=positions.device) <= positions[:, None, :, None]  # (B, 1, T, span)
         mask = torch.zeros(seen.shape, dtype=dtype, device=positions.device).masked_fill(~seen, float("-inf"))

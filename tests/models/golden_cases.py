@@ -109,6 +109,12 @@ def max_error(got: torch.Tensor, want: torch.Tensor) -> float:
     return (got.double() - want.double()).abs().max().item() if want.numel() else 0.0
 
 
+def scaled_error(got: torch.Tensor, want: torch.Tensor) -> float:
+    """Largest difference over 1 + |want|: at most e means equal at rtol e and atol e, as the golden meta.json asks."""
+    assert got.shape == want.shape, f"shape {tuple(got.shape)} is not {tuple(want.shape)}"
+    return ((got.double() - want.double()).abs() / (1 + want.double().abs())).max().item() if want.numel() else 0.0
+
+
 def _kind_of(folder: Path) -> str:
     by_name = [kind for kind in KINDS if folder.name.startswith(kind)]
     if by_name:

@@ -1,7 +1,7 @@
 """Sampler: logits of many sequences in, one code per codebook out; every sequence has its own settings and generator.
 
-Same processors, order and edge cases as transformers' (repetition penalty, temperature, top-k, top-p), each codebook being
-a distribution of its own. Does not know what the codes mean. Source: specification 2.8.
+Same processors, order and edge cases as transformers' (repetition penalty, temperature, top-k, top-p), each codebook
+being a distribution of its own. Does not know what the codes mean. Source: specification 2.8.
 
 Letters: B rows, K codes per step, V ids per codebook.
 """
@@ -20,10 +20,15 @@ from omnitts.errors import UsageError
 DEFAULT_TEMPERATURE: Final = 0.3  # of the published command line
 DEFAULT_TOP_K: Final = 50  # transformers' default, active although nobody sets it (trap 13)
 
+_RANGES: Final = "temperature and top_k are 0 or more, top_p is above 0 and at most 1, repetition_penalty is above 0"
+
 
 @dataclass(frozen=True)
 class Sampling:
-    """How one sequence chooses its codes. `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `repetition_penalty` 1: off."""
+    """How one sequence chooses its codes.
+
+    `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `repetition_penalty` 1 are off. `UsageError` out of range.
+    """
 
     temperature: float = DEFAULT_TEMPERATURE
     top_k: int = DEFAULT_TOP_K
@@ -39,7 +44,7 @@ class Sampling:
             ("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0),
         ):
             if not ok:
-                raise UsageError(f"{name} cannot be {value}", hint="see `omnitts speak --help` for the range")
+                raise UsageError(f"{name} cannot be {value}", hint=_RANGES)
 
     @classmethod
     def from_generation_config(cls, values: Mapping[str, Any], **overrides: Any) -> Sampling:
@@ -71,23 +76,26 @@ class RowSampler:
     ) -> None:
         self.sampling = sampling
         self.generator = generator or torch.Generator(device=device).manual_seed(sampling.seed)
-        self._seen: Tensor | None = None  # (K, V) bool: what the repetition penalty punishes
+        self._seen: Tensor | None = None  # (K, V) bool
+        self._unmarked: list[Sequence[int]] = []  # rows of K codes not yet in `_seen`
 
     @property
     def needs_history(self) -> bool:
         return self.sampling.repetition_penalty != 1
 
-    def remember(self, codes: Sequence[int], codebook_size: int, device: torch.device) -> None:
-        """Adds the codes of the row that was kept (eos and pad included) to the history."""
-        if not self.needs_history:
-            return
-        if self._seen is None:
-            self._seen = torch.zeros(len(codes), codebook_size, dtype=torch.bool, device=device)
-        self._seen[torch.arange(len(codes), device=device), torch.tensor(codes, device=device)] = True
+    def remember(self, codes: Sequence[int]) -> None:
+        """Adds the K codes of the row that was kept (eos and pad included) to the history."""
+        if self.needs_history:
+            self._unmarked.append(codes)
 
-    def history(self, like: Tensor) -> Tensor:
-        """(K, V) bool: codes already spoken; all false before the first row. `like` gives shape and device."""
-        return self._seen if self._seen is not None else torch.zeros_like(like, dtype=torch.bool)
+    def spoken(self, like: Tensor) -> Tensor:
+        """(K, V) bool, on the device of `like` (K, V): the codes each codebook has spoken."""
+        if self._seen is None:
+            self._seen = torch.zeros_like(like, dtype=torch.bool)
+        if self._unmarked:
+            self._seen.scatter_(1, torch.tensor(self._unmarked, device=like.device).T, True)
+            self._unmarked.clear()
+        return self._seen
 
 
 def sample(logits: Tensor, rows: Sequence[RowSampler]) -> Tensor:
@@ -112,7 +120,7 @@ def process_scores(logits: Tensor, rows: Sequence[RowSampler]) -> Tensor:
     settings = [row.sampling for row in rows]
     scores = logits
     if any(row.needs_history for row in rows):
-        seen = torch.stack([row.history(logits[i]) for i, row in enumerate(rows)])
+        seen = torch.stack([row.spoken(logits[i]) for i, row in enumerate(rows)])
         penalty = _per_row([setting.repetition_penalty for setting in settings], logits)
         scores = torch.where(seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
     if all(setting.is_greedy for setting in settings):

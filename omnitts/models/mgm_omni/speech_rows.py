@@ -42,4 +42,4 @@ def sounding_rows(rows: Tensor, vocabulary: SpeechVocabulary, dropped_rows: int)
 
 def blocks(codes: Tensor) -> list[Tensor]:
     """The codes (N,) in pieces of at most `CODES_PER_BLOCK`, each decoded on its own; none for no codes."""
-    return list(codes.split(CODES_PER_BLOCK)) if codes.numel() else []
+    return list(torch.split(codes, CODES_PER_BLOCK)) if codes.numel() else []

@@ -1,12 +1,12 @@
 """Text feed: picks the text token a speaking sequence hears next. Pure Python; sees no tensors.
 
 Goes in: the text ids of one utterance (all at once, or as they arrive) and, step by step, the codes the model chose.
-Comes out: the row to keep and to feed back, and at the end why it ended. One feed serves one sequence. Does not know the
-model, the sampler, or any other sequence. Source: specification 2.7, 7, traps 3 to 7 and 28.
+Comes out: the row to keep and to feed back, and at the end why it ended. One feed serves one sequence. Does not know
+the model, the sampler, or any other sequence. Source: specification 2.7, 7, traps 3 to 7 and 28.
 
-Text is spoken in chunks. Within a chunk the feed speaks (one text token a row), then pads until the model says eos on all
-codebooks; a separator row follows, and after the last chunk an eos row. The text column is thus known beforehand except
-for how long each padding lasts.
+Text is spoken in chunks. Within a chunk the feed speaks (one text token a row), then pads until the model says eos on
+all codebooks; a separator row follows, and after the last chunk an eos row. The text column is thus known beforehand
+except for how long each padding lasts.
 """
 
 from __future__ import annotations
