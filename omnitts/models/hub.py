@@ -18,8 +18,8 @@ from omnitts.models.layout import MANIFEST_FILE, Kind, check_layout, model_revis
 from omnitts.models.manifest import Manifest, Verification, read_manifest, verify
 
 __all__ = [
-    "KNOWN_MODELS", "KnownModel", "StoredModel", "Verification", "check_layout", "check_repo", "find_known", "list_models",
-    "locate_model", "model_revision", "remove_model", "store_folder", "verify",
+    "KNOWN_MODELS", "KnownModel", "StoredModel", "Verification", "check_layout", "check_repo", "find_known",
+    "list_models", "locate_model", "model_revision", "remove_model", "store_folder", "verify",
 ]  # fmt: skip
 
 DEFAULT_REVISION = "main"
@@ -28,8 +28,11 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A published model. ``size_gb`` is an estimate from its parameter count in 16 bits (decimal gigabytes); ``revision``
-    is what `pull` asks for when nobody says otherwise."""
+    """A published model.
+
+    ``size_gb`` is an estimate from its parameter count in 16 bits (decimal gigabytes); ``revision`` is what `pull` asks
+    for when nobody says otherwise.
+    """
 
     short_name: str
     repo: str
@@ -41,7 +44,7 @@ class KnownModel:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A checkpoint on this machine. ``missing`` names files it lacks; ``place`` is ``store`` or ``hub cache``."""
+    """A checkpoint on this machine. ``missing`` names what it lacks; ``place`` is ``store`` or ``hub cache``."""
 
     repo: str
     folder: Path
@@ -52,9 +55,9 @@ class StoredModel:
 
 
 KNOWN_MODELS = (
-    KnownModel("0.6b", "wcy1122/MGM-Omni-TTS-0.6B-0927", "mouth", 2.6, "smallest: a GPU of 6 GB, or patience on a CPU"),
+    KnownModel("0.6b", "wcy1122/MGM-Omni-TTS-0.6B", "mouth", 2.6, "smallest: a GPU of 6 GB, or patience on a CPU"),
     KnownModel("2b", "wcy1122/MGM-Omni-TTS-2B-0927", "mouth", 5.5, "the usual choice"),
-    KnownModel("4b", "wcy1122/MGM-Omni-TTS-4B-0927", "mouth", 10.0, "a little more accurate, half as fast"),
+    KnownModel("4b", "wcy1122/MGM-Omni-TTS-4B", "mouth", 10.0, "a little more accurate, half as fast"),
     KnownModel("7b", "wcy1122/MGM-Omni-7B", "brain", 19.0, "understands text, images, sound; answers through a mouth"),
     KnownModel("32b", "wcy1122/MGM-Omni-32B", "brain", 69.0, "the larger brain"),
 )
@@ -82,14 +85,14 @@ def locate_model(reference: str, *, revision: str | None = None) -> Path:
     Face cache. ``revision`` is a commit (or its beginning), branch or tag; without it the one that was pulled.
     Raises `ModelError` naming what is missing and the command to get it.
     """
-    folder = Path(reference).expanduser()
-    if folder.is_dir():
+    folder, known = Path(reference).expanduser(), find_known(reference)
+    if folder.is_dir() and (known is None or (folder / "config.json").is_file()):
         return _complete(folder, revision)
-    if not _HUB_ID.fullmatch(reference) and find_known(reference) is None:
+    if known is None and not _HUB_ID.fullmatch(reference):
         names = ", ".join(model.short_name for model in KNOWN_MODELS)
         hint = f"give a folder, a hub id (owner/name) or one of: {names}"
         raise ModelError("no model folder of this name", where=reference, hint=hint)
-    repo = check_repo(reference)
+    repo = known.repo if known else reference
     for candidate in (store_folder(repo, revision), store_folder(repo, None)):
         if (candidate / MANIFEST_FILE).is_file() and _is_revision(read_manifest(candidate), revision):
             return _complete(candidate, None)
@@ -158,14 +161,19 @@ def _in_hub_cache(repo: str, revision: str | None) -> Path | None:
 
 
 def _stored() -> list[StoredModel]:
+    """Pulled models, and those whose pull was interrupted (the hub's library leaves its notes in ``.cache``)."""
     root = paths.models_dir()
-    folders = sorted(path for path in root.iterdir() if "--" in path.name) if root.is_dir() else []
     found = []
-    for folder in folders:
-        manifest = read_manifest(folder)
-        repo = manifest.repo if manifest else folder.name.split("@")[0].replace("--", "/", 1)
-        commit = manifest.commit if manifest else ""
-        missing = tuple(check_layout(folder)) if manifest else ("the rest: the download was interrupted",)
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if not any((folder / sign).exists() for sign in (MANIFEST_FILE, ".cache/huggingface")):
+            continue
+        repo, commit, missing = folder.name.split("@")[0].replace("--", "/", 1), "", ("the rest of the download",)
+        try:
+            manifest = read_manifest(folder)
+            if manifest is not None:
+                repo, commit, missing = manifest.repo, manifest.commit, tuple(check_layout(folder))
+        except ModelError as error:
+            missing = (str(error),)
         found.append(StoredModel(repo, folder, "store", commit, _size_bytes(folder), missing))
     return found
 
@@ -175,7 +183,10 @@ def _cached() -> list[StoredModel]:
     for model in KNOWN_MODELS:
         folder = _in_hub_cache(model.repo, None)
         if folder is not None:
-            missing = tuple(check_layout(folder, model.kind))
+            try:
+                missing = tuple(check_layout(folder, model.kind))
+            except ModelError as error:
+                missing = (str(error),)
             found.append(StoredModel(model.repo, folder, "hub cache", folder.name, _size_bytes(folder), missing))
     return found
 

@@ -129,7 +129,7 @@ def _is_whole(path: Path) -> bool:
     if not isinstance(header, dict):
         return False
     ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return size == 8 + length + max(ends, default=0)
+    return bool(size == 8 + length + max(ends, default=0))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The lock file beside a pulled checkpoint: which commit it is and what each file's bytes must be.
 
-A folder in, a `Manifest` or a list of faults out. Source of the two digests: the hub gives the sha256 of files kept in LFS,
-and git's own blob id (sha1 over a small header and the bytes) of all others.
+A folder in, a `Manifest` or a list of faults out. Of files kept in LFS the hub gives the sha256, of all others git's own
+blob id (sha1 over a small header and the bytes).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from omnitts.models.layout import MANIFEST_FILE, check_layout, cut_short, model_
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``revision`` is what was asked for (a branch, tag or commit), ``commit`` what it was then; ``sha256`` by file name."""
+    """``revision`` is what was asked for (branch, tag or commit), ``commit`` what it was then; ``sha256`` by file."""
 
     repo: str
     revision: str
@@ -29,7 +29,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `verify` found. ``faults`` is empty for a sound checkpoint; ``has_manifest`` tells whether bytes were compared."""
+    """What `verify` found. ``faults`` is empty when all is sound; ``has_manifest``: whether bytes were compared."""
 
     folder: Path
     faults: tuple[str, ...]

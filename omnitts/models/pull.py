@@ -1,7 +1,7 @@
 """Fetches a model from the hub when a person asks for it: resumable, checked byte by byte, pinned to a commit.
 
-A hub id in, a complete folder with its lock file out. The only file of omnitts' own that downloads models. Progress goes
-out as ``download`` events from the calling thread.
+A hub id in, a complete folder with its lock file out. The only file that downloads models. Progress goes out as events
+from the calling thread.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from omnitts.errors import ModelError
 from omnitts.models.hub import DEFAULT_REVISION, check_repo, find_known, store_folder
-from omnitts.models.layout import MANIFEST_FILE, check_layout
+from omnitts.models.layout import MANIFEST_FILE, check_layout, kind_of
 from omnitts.models.manifest import Manifest, git_blob_id, read_manifest, sha256_of, write_manifest
 from omnitts.progress import Event, Progress, Silent
 
@@ -48,9 +49,12 @@ def pull(reference: str, revision: str | None = None, progress: Progress | None 
     known = find_known(repo)
     asked = revision or (known.revision if known else DEFAULT_REVISION)
     commit, files = _look_up(repo, asked)
+    if "config.json" not in {file.name for file in files}:
+        raise ModelError("this is no model: it has no config.json", where=repo, hint="check the name")
     folder = store_folder(repo, asked)
     _check_space(folder, files)
     with _hub_errors(repo):
+        _fetch_config(repo, commit, folder)
         _download(repo, commit, folder, files, progress)
     sha256 = _check_files(folder, files, progress)
     write_manifest(folder, Manifest(repo, asked, commit, sha256))
@@ -79,7 +83,6 @@ def is_hub_reachable() -> bool:
 def _look_up(repo: str, revision: str) -> tuple[str, list[_RemoteFile]]:
     """The commit a revision is now, and its files."""
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import filter_repo_objects
 
     with _hub_errors(repo, revision):
         info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=ANSWER_TIMEOUT_S)
@@ -103,6 +106,20 @@ def _check_space(folder: Path, files: Sequence[_RemoteFile]) -> None:
             where=str(existing),
             hint="free some space, or set OMNITTS_HOME to a larger disk",
         )
+
+
+def _fetch_config(repo: str, commit: str, folder: Path) -> None:
+    """The smallest file first: it tells, before gigabytes come, whether this is a model omnitts can load."""
+    from huggingface_hub import hf_hub_download
+
+    is_new = not folder.exists()
+    hf_hub_download(repo, "config.json", revision=commit, local_dir=folder, tqdm_class=_silent_bar())
+    try:
+        kind_of(folder)
+    except ModelError:
+        if is_new:
+            shutil.rmtree(folder)
+        raise
 
 
 def _download(repo: str, commit: str, folder: Path, files: Sequence[_RemoteFile], progress: Progress) -> None:
@@ -165,9 +182,9 @@ def _check_files(folder: Path, files: Sequence[_RemoteFile], progress: Progress)
 
 
 def _silent_bar() -> type[Any]:
-    from tqdm.auto import tqdm
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-    class SilentBar(tqdm):  # type: ignore[type-arg,misc]
+    class SilentBar(tqdm):  # type: ignore[misc]
         """The hub's library wants a bar; ours is drawn elsewhere."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
