@@ -50,4 +50,5 @@ def as_blocks(mel: Tensor) -> Tensor:
 def _extractor() -> Any:
     from transformers import WhisperFeatureExtractor
 
-    return WhisperFeatureExtractor(feature_size=MEL_BINS)
+    extractor: Any = WhisperFeatureExtractor
+    return extractor(feature_size=MEL_BINS)

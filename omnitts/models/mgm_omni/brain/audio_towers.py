@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import Qwen2AudioEncoder, Qwen2AudioEncoderConfig, WhisperConfig
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from omnitts.models.mgm_omni.brain.config import SpeechTowerKind
 
@@ -23,8 +25,8 @@ class AudioTowers(nn.Module):
 
     def __init__(self, kind: SpeechTowerKind, main: Mapping[str, Any], aux: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self.speech_tower = _whisper(main) if kind == "whisper" else _qwen2_audio(main)
-        self.speech_tower_aux = _whisper(aux) if kind == "dual" and aux is not None else None
+        self.speech_tower: Any = _whisper(main) if kind == "whisper" else _qwen2_audio(main)
+        self.speech_tower_aux: Any = _whisper(aux) if kind == "dual" and aux is not None else None
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor | None]:
         weight = self.speech_tower.conv1.weight
@@ -35,18 +37,18 @@ class AudioTowers(nn.Module):
 
 
 def _qwen2_audio(fields: Mapping[str, Any]) -> nn.Module:
-    from transformers import Qwen2AudioEncoder, Qwen2AudioEncoderConfig
-
     config = Qwen2AudioEncoderConfig(**_known(fields, Qwen2AudioEncoderConfig))
-    return Qwen2AudioEncoder._from_config(config, attn_implementation="sdpa")
+    return from_config(Qwen2AudioEncoder, config)
 
 
 def _whisper(fields: Mapping[str, Any]) -> nn.Module:
-    from transformers import WhisperConfig
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
     config = WhisperConfig(**_known(fields, WhisperConfig))
-    return WhisperEncoder._from_config(config, attn_implementation="sdpa")
+    return from_config(WhisperEncoder, config)
+
+
+def from_config(model_class: Any, config: Any) -> Any:
+    """An empty transformers model that attends through torch's scaled_dot_product_attention."""
+    return model_class._from_config(config, attn_implementation="sdpa")
 
 
 def _known(fields: Mapping[str, Any], config_class: type[Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from omnitts.models.mgm_omni.brain.quantise import (
 )
 from omnitts.models.mgm_omni.brain.tower_sources import TowerSource, find_towers, tower_prefix
 from omnitts.models.mgm_omni.brain.vision_input import PatchConfig
+from omnitts.models.mgm_omni.checkpoint import read_tokenizer
 from omnitts.models.mgm_omni.config import read_json
 from omnitts.models.weights import FETCH_AGAIN, check_keys, weight_files
 
@@ -50,7 +51,7 @@ _EMBEDDINGS = "text_model.embed_tokens.weight"
 class LoadedBrain:
     """A brain ready to use. ``generation``: its generation_config.json as it is ({} when there is none)."""
 
-    brain: Brain
+    network: Brain
     tokenizer: Any
     patch_config: PatchConfig
     generation: Mapping[str, Any]
@@ -97,14 +98,14 @@ def load_brain(
     if placement.is_split:
         carry_activations(brain.text_model.layers, brain.text_model.norm, placement)
     _LOG.info("brain from %s: %d towers, %s on %s", folder, len(sources), dtype, placement.home)
-    tokenizer = _load_tokenizer(folder)
+    tokenizer = read_tokenizer(folder)
     generation = _read_optional(folder / "generation_config.json")
     return LoadedBrain(
-        brain=brain,
+        network=brain,
         tokenizer=tokenizer,
         patch_config=_patch_config(folder, sources),
         generation=generation,
-        eos_ids=_eos_ids(tokenizer, config, generation),
+        eos_ids=eos_ids_of(tokenizer, config, generation),
     )
 
 
@@ -230,15 +231,6 @@ def _restore_rotary_tables(brain: Brain) -> None:
         vision.rotary_pos_emb = type(vision.rotary_pos_emb)(vision.config).to(brain.device)
 
 
-def _load_tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ModelError("the tokenizer files are missing or damaged", where=str(folder), hint=FETCH_AGAIN) from error
-
-
 def _patch_config(folder: Path, sources: Sequence[TowerSource]) -> PatchConfig:
     """From the vision tower's preprocessor_config.json, else the checkpoint's, else the published values."""
     folders = [source.folder for source in sources if source.config_field == "vision_config" and source.folder]
@@ -249,7 +241,7 @@ def _patch_config(folder: Path, sources: Sequence[TowerSource]) -> PatchConfig:
     return PatchConfig()
 
 
-def _eos_ids(tokenizer: Any, config: BrainConfig, generation: Mapping[str, Any]) -> frozenset[int]:
+def eos_ids_of(tokenizer: Any, config: BrainConfig, generation: Mapping[str, Any]) -> frozenset[int]:
     """Ids that end an answer: generation_config.json's, else config.json's; and always the tokenizer's own."""
     named = generation.get("eos_token_id", config.text.get("eos_token_id"))
     listed = named if isinstance(named, list) else [named]

@@ -19,7 +19,7 @@ from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLVi
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
 
 from omnitts.models.mgm_omni.brain.audio_input import as_blocks
-from omnitts.models.mgm_omni.brain.audio_towers import AudioTowers
+from omnitts.models.mgm_omni.brain.audio_towers import AudioTowers, from_config
 from omnitts.models.mgm_omni.brain.config import BrainConfig
 from omnitts.models.mgm_omni.brain.positions import GridSpan, LineSpan, Span, prompt_positions
 from omnitts.models.mgm_omni.brain.projector import build_projector
@@ -64,16 +64,19 @@ class Brain(nn.Module):
         towers = {**config.tower_fields, **(towers or {})}
         self.config = config
         text_config = Qwen2_5_VLTextConfig(**config.text)
-        self.text_model = Qwen2_5_VLTextModel._from_config(text_config, attn_implementation="sdpa")
+        self.text_model: Any = from_config(Qwen2_5_VLTextModel, text_config)
         self.lm_head = nn.Linear(config.hidden_size, text_config.vocab_size, bias=False)
-        self.vision_tower: nn.Module | None = None
+        self.vision_tower: Any = None
         self.audio_towers: AudioTowers | None = None
         if config.vision is not None:
             fields = {"out_hidden_size": config.hidden_size, **towers["vision_config"]}
-            known = {k: v for k, v in fields.items() if k in Qwen2_5_VLVisionConfig.__dataclass_fields__}
-            self.vision_tower = Qwen2_5_VisionTransformerPretrainedModel._from_config(
-                Qwen2_5_VLVisionConfig(**{**known, "model_type": "qwen2_5_vl_vision"}), attn_implementation="sdpa"
-            )
+            known = {
+                k: v
+                for k, v in fields.items()
+                if k in Qwen2_5_VLVisionConfig.__dataclass_fields__ and k != "model_type"
+            }
+            vision_config = Qwen2_5_VLVisionConfig(**known)
+            self.vision_tower = from_config(Qwen2_5_VisionTransformerPretrainedModel, vision_config)
         if config.speech is not None and config.projector is not None:
             main = towers["whisper_aux" if config.speech.kind == "whisper" else "audio_encoder"]
             self.audio_towers = AudioTowers(config.speech.kind, main, towers.get("whisper_aux"))
@@ -95,7 +98,7 @@ class Brain(nn.Module):
         grids = torch.tensor([item.grid for item in patches], device=self.device)
         features = self.vision_tower(values, grid_thw=grids).pooler_output
         spans = [item.merged_span(merge_size) for item in patches]
-        parts = features.split([span.length for span in spans])
+        parts = torch.split(features, [span.length for span in spans])
         return [EncodedMedia(part, span) for part, span in zip(parts, spans, strict=True)]
 
     @torch.inference_mode()
@@ -103,7 +106,7 @@ class Brain(nn.Module):
         """Blocks (128, 3000) or (blocks, 128, 3000). A remainder of frames is dropped in each block (spec 6.3)."""
         if self.audio_towers is None or self.config.speech is None:
             raise ValueError("this brain has no speech tower")
-        passes = as_blocks(mel).split(BLOCKS_PER_PASS)
+        passes = torch.split(as_blocks(mel), BLOCKS_PER_PASS)
         features = torch.cat([self.speech_projector(*self.audio_towers(part)) for part in passes]).flatten(0, 1)
         if self.config.speech.l2_normalises:
             features = F.normalize(features, dim=-1)

@@ -83,7 +83,7 @@ def plan_placement(sizes: Mapping[str, int], num_layers: int, free: Mapping[torc
 
 
 def resolve_devices(device_map: str | Sequence[str]) -> list[torch.device]:
-    """``"auto"``: every GPU, else the CPU. One name or several: those. Raises `EngineError` for a GPU that is not there."""
+    """``"auto"``: every GPU, else the CPU. One name or several: those. Raises `EngineError` for a missing GPU."""
     if device_map == "auto":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         return [torch.device("cuda", i) for i in range(count)] or [torch.device("cpu")]

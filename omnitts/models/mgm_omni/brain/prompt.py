@@ -8,10 +8,14 @@ marker (trap 27, 32): only the template's own strings do.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import groupby
 from typing import Any, Final, Literal
+
+from omnitts.errors import ModelError
+from omnitts.models.mgm_omni.prompt import without_added_tokens
 
 IMAGE_MARKER: Final = -200
 SPEECH_MARKER: Final = -500
@@ -38,23 +42,26 @@ class Turn:
     parts: tuple[Part, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Template:
-    """A piece of the template, whose special strings count."""
-
-    text: str
-
-
 def encode_turns(tokenizer: Any, turns: Sequence[Turn], system: str = SYSTEM_TEXT) -> list[int]:
     """Ids of the whole conversation, ending with the assistant's open turn.
 
-    ``tokenizer``: a Hugging Face tokenizer of the Qwen2 form.
+    ``tokenizer``: transformers' tokenizer of the checkpoint. Only what the template puts in are special tokens; every
+    stretch of text between two of them is tokenised as one, with the added tokens switched off. Raises `ModelError`
+    when the tokenizer lacks a special token of the template.
     """
-    pieces: list[_Template | str | int] = [_Template("<|im_start|>system\n"), system, _Template("<|im_end|>\n")]
+    start, end = _special(tokenizer, "<|im_start|>"), _special(tokenizer, "<|im_end|>")
+    pieces: list[str | int] = [start, "system\n", system, end, "\n"]
     for turn in turns:
-        pieces += [_Template(f"<|im_start|>{turn.role}\n"), *_turn_pieces(turn.parts), _Template("<|im_end|>\n")]
-    pieces.append(_Template("<|im_start|>assistant\n"))
-    return _encode_pieces(tokenizer, pieces)
+        pieces += [start, f"{turn.role}\n", *_turn_pieces(tokenizer, turn.parts), end, "\n"]
+    pieces += [start, "assistant\n"]
+    plain = without_added_tokens(tokenizer.backend_tokenizer)
+    ids: list[int] = []
+    for is_text, group in groupby(pieces, key=lambda piece: isinstance(piece, str)):
+        if is_text:
+            ids += plain.encode("".join(map(str, group)), add_special_tokens=False).ids
+        else:
+            ids += map(int, group)
+    return ids
 
 
 def encode_template(tokenizer: Any, prompt: str) -> list[int]:
@@ -63,59 +70,28 @@ def encode_template(tokenizer: Any, prompt: str) -> list[int]:
     for piece in re.split("(<image>|<speech>)", prompt):
         if piece in MARKER_OF_LITERAL:
             ids.append(MARKER_OF_LITERAL[piece])
-        else:
-            ids += _encode(tokenizer, piece)
+        elif piece:
+            ids += tokenizer(piece, add_special_tokens=False).input_ids
     return ids
 
 
-def plain_pieces(text: str, specials: Iterable[str]) -> list[str]:
-    """Cuts ``text`` after the first character of every special string in it, so that no piece holds one.
-
-    Tokenised one by one and joined, the pieces say the same characters, and none of them acts.
-    """
-    pattern = "|".join(re.escape(special) for special in sorted(specials, key=len, reverse=True))
-    pieces = []
-    while pattern and (found := re.search(pattern, text)):
-        cut = found.start() + 1
-        pieces.append(text[:cut])
-        text = text[cut:]
-    return [*pieces, text]
-
-
-def _turn_pieces(parts: Sequence[Part]) -> list[_Template | str | int]:
+def _turn_pieces(tokenizer: Any, parts: Sequence[Part]) -> list[str | int]:
     """A medium is followed by a newline, except an audio that ends a turn after another medium (spec 6.4)."""
-    pieces: list[_Template | str | int] = []
+    pieces: list[str | int] = []
     for i, part in enumerate(parts):
         if isinstance(part, str):
-            joins = bool(pieces) and isinstance(pieces[-1], str)
-            pieces.append(f"{pieces.pop()}{part}" if joins else part)  # a special string may span two typed parts
+            pieces.append(part)
         elif part is Media.AUDIO:
             ends_after_medium = i == len(parts) - 1 and any(isinstance(p, Media) for p in parts[:i])
-            pieces += [SPEECH_MARKER] if ends_after_medium else [SPEECH_MARKER, _Template("\n")]
+            pieces += [SPEECH_MARKER] if ends_after_medium else [SPEECH_MARKER, "\n"]
         else:
-            pieces += [_Template("<|vision_start|>"), IMAGE_MARKER, _Template("<|vision_end|>\n")]
+            vision_start, vision_end = (_special(tokenizer, f"<|vision_{edge}|>") for edge in ("start", "end"))
+            pieces += [vision_start, IMAGE_MARKER, vision_end, "\n"]
     return pieces
 
 
-def _encode_pieces(tokenizer: Any, pieces: Sequence[_Template | str | int]) -> list[int]:
-    """Neighbouring strings are tokenised as one, as the reference does; typed specials and markers cut them."""
-    specials = list(tokenizer.get_added_vocab())
-    ids: list[int] = []
-    pending = ""
-    for piece in pieces:
-        if isinstance(piece, int):
-            ids += [*_encode(tokenizer, pending), piece]
-            pending = ""
-        elif isinstance(piece, _Template):
-            pending += piece.text
-        else:
-            *cut, rest = plain_pieces(piece, specials)
-            for text in cut:
-                ids += _encode(tokenizer, pending + text)
-                pending = ""
-            pending += rest
-    return ids + _encode(tokenizer, pending)
-
-
-def _encode(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False).input_ids) if text else []
+def _special(tokenizer: Any, token: str) -> int:
+    token_id = tokenizer.get_added_vocab().get(token)
+    if token_id is None:
+        raise ModelError(f"the tokenizer has no {token}", where=str(tokenizer.name_or_path))
+    return int(token_id)

@@ -18,22 +18,21 @@ Quantisation = Literal["none", "4bit", "8bit"]
 
 
 def require_bitsandbytes() -> None:
-    """Raises `DependencyError` unless bitsandbytes can be imported."""
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError as error:
-        raise DependencyError(
-            "loading in 4 or 8 bits needs the package bitsandbytes", hint="pip install bitsandbytes"
-        ) from error
+    """Raises `DependencyError` unless bitsandbytes is installed."""
+    from transformers.utils.import_utils import is_bitsandbytes_available
+
+    if not is_bitsandbytes_available():
+        raise DependencyError("loading in 4 or 8 bits needs the package bitsandbytes", hint="pip install bitsandbytes")
 
 
 def quantiser_config(quantisation: Quantisation, compute_dtype: torch.dtype) -> Any:
     """transformers' own config: NF4 with double quantisation for 4 bits, LLM.int8() for 8."""
     from transformers import BitsAndBytesConfig
 
+    build: Any = BitsAndBytesConfig
     if quantisation == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
+        return build(load_in_8bit=True)
+    return build(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
@@ -48,7 +47,7 @@ def quantise_linears(module: nn.Module, config: Any, device_of: Callable[[str], 
     linears = {name: child for name, child in module.named_modules() if type(child) is nn.Linear}
     replace_with_bnb_linear(module, quantization_config=config)
     for name, linear in linears.items():
-        quantised = module.get_submodule(name)
+        quantised: Any = module.get_submodule(name)
         empty = quantised.weight
         settings = {key: value for key, value in vars(empty).items() if key not in ("SCB", "CB")}
         weight = type(empty)(linear.weight.data, requires_grad=False, **settings)

@@ -1,8 +1,8 @@
 """Tower sources: where each tower's config and weights come from (spec 1.1, 6.1).
 
-Goes in: the brain's config, its folder, and what its weight files hold. Comes out: for each tower a folder (or None when
-its weights lie in the brain's checkpoint) and its config fields. A tower inside a checkpoint whose own folder is not on
-this machine has its config read off the shapes of its weights. Loads no weights.
+Goes in: the brain's config, its folder, and what its weight files hold. Comes out: for each tower a folder (or None
+when its weights lie in the brain's checkpoint) and its config fields. A tower inside a checkpoint whose own folder is
+not on this machine has its config read off the shapes of its weights. Loads no weights.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def tower_prefix(part: str, names: Iterable[str], where: str) -> str:
 
 
 def derive_config(part: str, shapes: Shapes, where: str) -> dict[str, Any]:
-    """Config fields read off the weights. Widths of heads are those of the published families, which shapes do not tell."""
+    """Config fields read off the weights; shapes do not tell the width of a head, which is the published family's."""
     own = {name[len(part) :]: shape for name, shape in shapes.items() if name.startswith(part)}
     if TOWER_PROBES[part] not in own:
         raise ModelError("the tower's weights are missing", where=where)

@@ -88,7 +88,7 @@ def image_patches(image: Image, config: PatchConfig) -> Patches:
 
 
 def video_patches(frames: Sequence[npt.NDArray[np.uint8]], config: PatchConfig) -> Patches:
-    """Chosen frames, each (H, W, 3) uint8 -> patches. An odd last frame is repeated. Raises ValueError without frames."""
+    """Chosen frames, each (H, W, 3) uint8 -> patches; an odd last frame is repeated. ValueError without frames."""
     if not len(frames):
         raise ValueError("a video needs at least one frame")
     pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)  # (F, 3, H, W)

@@ -28,7 +28,9 @@ from tests.models.golden_cases import SHIPPED_DIR, GoldenCase, find_cases
 tokenizer_at = cache(read_tokenizer)
 
 
-def brain_from(raw: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], dtype: torch.dtype = torch.float32) -> Brain:
+def brain_from(
+    raw: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], dtype: torch.dtype = torch.float32
+) -> Brain:
     """A brain from a state dict under published names."""
     own = {name: tensor.to(dtype) for key, tensor in tensors.items() if (name := own_name(key)) is not None}
     shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
