@@ -167,7 +167,8 @@ def _stored() -> list[StoredModel]:
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if not any((folder / sign).exists() for sign in (MANIFEST_FILE, ".cache/huggingface")):
             continue
-        repo, commit, missing = folder.name.split("@")[0].replace("--", "/", 1), "", ("the rest of the download",)
+        repo, commit = folder.name.split("@")[0].replace("--", "/", 1), ""
+        missing: tuple[str, ...] = ("the rest of the download",)
         try:
             manifest = read_manifest(folder)
             if manifest is not None:

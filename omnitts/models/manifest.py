@@ -1,7 +1,7 @@
 """The lock file beside a pulled checkpoint: which commit it is and what each file's bytes must be.
 
-A folder in, a `Manifest` or a list of faults out. Of files kept in LFS the hub gives the sha256, of all others git's own
-blob id (sha1 over a small header and the bytes).
+A folder in, a `Manifest` or a list of faults out. The hub gives the sha256 of files kept in LFS, and git's own blob id
+(sha1 over a small header and the bytes) of all others.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from omnitts.errors import ModelError
-from omnitts.models.hub import DEFAULT_REVISION, check_repo, find_known, store_folder
+from omnitts.models.hub import DEFAULT_REVISION, KNOWN_MODELS, check_repo, find_known, store_folder
 from omnitts.models.layout import MANIFEST_FILE, check_layout, kind_of
 from omnitts.models.manifest import Manifest, git_blob_id, read_manifest, sha256_of, write_manifest
 from omnitts.progress import Event, Progress, Silent
@@ -68,16 +68,18 @@ def pull(reference: str, revision: str | None = None, progress: Progress | None 
     return folder
 
 
-def is_hub_reachable() -> bool:
-    """Whether the hub answers within seconds. Goes out to the network."""
+def hub_fault() -> str:
+    """Why the hub cannot be used from here; empty when it answers. Goes out to the network, for seconds at most."""
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        with _hub_errors("the hub"):
-            HfApi().model_info("Qwen/Qwen3-0.6B", timeout=ANSWER_TIMEOUT_S)
-    except ModelError:
-        return False
-    return True
+        with _hub_errors("hub"):
+            HfApi(endpoint=_endpoint()).model_info(KNOWN_MODELS[0].repo, timeout=ANSWER_TIMEOUT_S)
+    except ModelError as error:
+        has_answered = isinstance(error.__cause__, RepositoryNotFoundError)
+        return "" if has_answered else error.what
+    return ""
 
 
 def _look_up(repo: str, revision: str) -> tuple[str, list[_RemoteFile]]:
@@ -85,10 +87,10 @@ def _look_up(repo: str, revision: str) -> tuple[str, list[_RemoteFile]]:
     from huggingface_hub import HfApi
 
     with _hub_errors(repo, revision):
-        info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=ANSWER_TIMEOUT_S)
-    siblings = list(
-        filter_repo_objects(info.siblings or [], ignore_patterns=list(_UNWANTED), key=lambda s: s.rfilename)
-    )
+        info = HfApi(endpoint=_endpoint()).model_info(
+            repo, revision=revision, files_metadata=True, timeout=ANSWER_TIMEOUT_S
+        )
+    siblings = [s for s in info.siblings or () if not any(fnmatch(s.rfilename, pattern) for pattern in _UNWANTED)]
     files = [_RemoteFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else "", s.blob_id or "") for s in siblings]
     if not files or not info.sha:
         raise ModelError("the hub lists no files", where=f"{repo}@{revision}", hint="check the name and the revision")
@@ -113,7 +115,9 @@ def _fetch_config(repo: str, commit: str, folder: Path) -> None:
     from huggingface_hub import hf_hub_download
 
     is_new = not folder.exists()
-    hf_hub_download(repo, "config.json", revision=commit, local_dir=folder, tqdm_class=_silent_bar())
+    hf_hub_download(
+        repo, "config.json", revision=commit, local_dir=folder, endpoint=_endpoint(), tqdm_class=_silent_bar()
+    )
     try:
         kind_of(folder)
     except ModelError:
@@ -134,7 +138,12 @@ def _download(repo: str, commit: str, folder: Path, files: Sequence[_RemoteFile]
     def work() -> None:
         try:
             snapshot_download(
-                repo, revision=commit, local_dir=folder, ignore_patterns=list(_UNWANTED), tqdm_class=_silent_bar()
+                repo,
+                revision=commit,
+                local_dir=folder,
+                ignore_patterns=list(_UNWANTED),
+                endpoint=_endpoint(),
+                tqdm_class=_silent_bar(),
             )
         except Exception as error:  # noqa: BLE001 - raised again in the calling thread
             failure.append(error)
@@ -179,6 +188,11 @@ def _check_files(folder: Path, files: Sequence[_RemoteFile], progress: Progress)
                 hint="pull again: whole files are not fetched twice",
             )
     return digests
+
+
+def _endpoint() -> str | None:
+    """A mirror of the hub; read when needed, so that a script may set it after importing."""
+    return os.environ.get("HF_ENDPOINT") or None
 
 
 def _silent_bar() -> type[Any]:
