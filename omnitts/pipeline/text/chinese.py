@@ -1,0 +1,3 @@
+"""stub"""
+def speak_chinese(text: str) -> str:
+    return text
