@@ -1,6 +1,6 @@
 """Presets: named voices, masters, casts and lexicons. A user's own folder goes first, then what the package ships.
 
-A preset is a file (``masters/audiobook.yaml``) or a folder (``voices/anna/``) whose name, without suffix, is the preset's.
+A preset is a file (``masters/audiobook.yaml``) or a folder (``voices/anna/``); its name without suffix is the preset's.
 Knows where they are, not what is in them.
 """
 
