@@ -1,0 +1,1 @@
+"""Evaluation: published benchmarks scored by their own rules."""
