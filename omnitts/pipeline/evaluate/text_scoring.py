@@ -17,7 +17,10 @@ from typing import Final
 import jiwer
 from num2words import num2words
 
-HANZI_PUNCTUATION: Final = "＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､　、〃〈〉《》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏﹑﹔·．！？｡。"
+HANZI_PUNCTUATION: Final = (
+    "＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､　、〃〈〉《"
+    "》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏﹑﹔·．！？｡。"
+)
 _TO_SPACE: Final = str.maketrans(dict.fromkeys(HANZI_PUNCTUATION + string.punctuation, " "))
 _BEFORE_HANZI: Final = re.compile("(?<=\\S)(?=[\u4e00-\u9fff])")
 _AFTER_HANZI: Final = re.compile("(?<=[\u4e00-\u9fff])(?=\\S)")
@@ -62,8 +65,13 @@ def word_errors(hypothesis: str, reference: str) -> WordErrors:
         raise ValueError("one or more references are empty strings")
     aligned = jiwer.process_words(reference, hypothesis)
     num_words = len(reference.split(" "))
-    rates = (count / num_words for count in (aligned.substitutions, aligned.deletions, aligned.insertions))
-    return WordErrors(aligned.wer, *rates, num_words=num_words)
+    return WordErrors(
+        wer=aligned.wer,
+        substitutions=aligned.substitutions / num_words,
+        deletions=aligned.deletions / num_words,
+        insertions=aligned.insertions / num_words,
+        num_words=num_words,
+    )
 
 
 def score_file(transcript: str, references: Sequence[str], language: str) -> WordErrors:
