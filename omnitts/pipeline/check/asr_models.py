@@ -160,7 +160,9 @@ def _repositories() -> dict[str, str]:
 def _known_repository(name: str) -> str:
     known = _repositories()
     if name not in known and name.count("/") != 1:
-        raise UsageError(f"unknown ASR model {name!r}", where="--asr", hint=f"give a folder or one of {', '.join(known)}")
+        raise UsageError(
+            f"unknown ASR model {name!r}", where="--asr", hint=f"give a folder or one of {', '.join(known)}"
+        )
     return known.get(name, name)
 
 

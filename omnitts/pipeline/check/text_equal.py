@@ -62,7 +62,9 @@ _NAMES_TAKE_ORDINALS: Final = frozenset(
 _FILLERS: Final = frozenset("um uh uhm er erm hm hmm mm mhm".split())
 _WORD: Final = re.compile(r"[^\W_]+(?:'[^\W\d_]+)*")
 _CJK: Final = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u9fff]+")
-_SAME_SOUND_ZH: Final = str.maketrans({"她": "他", "它": "他", "妳": "你", "祂": "他", "地": "的", "得": "的", "那": "哪"})
+_SAME_SOUND_ZH: Final = str.maketrans(
+    {"她": "他", "它": "他", "妳": "你", "祂": "他", "地": "的", "得": "的", "那": "哪"}
+)
 
 
 def tokens_of(text: str, language: str) -> list[Token]:

@@ -10,6 +10,7 @@ five: the second opinion on what the first listening would reject.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Listener(Protocol):
 class Transcriber:
     """A loaded recogniser. One call at a time; calls from different threads are the caller's to keep apart.
 
-    ``compute_type`` "auto" is int8 on a CPU and float16 on a GPU. ``threads`` 0 takes all cores.
+    ``compute_type`` "auto" is int8 on a CPU and float16 on a GPU. ``threads`` 0 takes the cores there are, four at most.
     """
 
     def __init__(self, model: AsrModel, device: str = "cpu", compute_type: str = "auto", threads: int = 0) -> None:
@@ -78,7 +79,10 @@ class Transcriber:
         self.model = model
         try:
             self._whisper: WhisperModel = WhisperModel(
-                str(model.folder), device=device, compute_type=compute_type, cpu_threads=threads
+                str(model.folder),
+                device=device,
+                compute_type=compute_type,
+                cpu_threads=threads or min(4, os.cpu_count() or 1),
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelError(
@@ -195,4 +199,3 @@ def _merge(parts: Iterable[Transcript], language: str) -> Transcript:
         language,
         min((part.no_speech for part in heard), default=1.0),
     )
-
