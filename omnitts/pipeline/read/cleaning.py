@@ -12,7 +12,7 @@ import re
 _INVISIBLE = re.compile(
     "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufff9-\ufffb\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]"
 )
-_SCENE_BREAK = re.compile(r"(?:[*＊⁂✽✻❖❦❧•·∙~〜♦◆◇○●☆★※#=_+\-–—―⸻■□▪▫]\s*)+")
+_SCENE_BREAK = re.compile(r"(?:[*＊⁂✽✻❖❦❧•·∙~〜♦◆◇○●☆★※#=_+\-–—―⸻■□▪▫\u0640]\s*)+")
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 _HAN_OR_KANA = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _LINE_ENDS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")

@@ -39,9 +39,9 @@ class Draft:
 
 
 def chapters_of(
-    drafts: Iterable[Draft], book_title: str, mode: NoteMode, note_labels: Mapping[str, str] | None = None
+    drafts: Iterable[Draft], book_names: tuple[str, ...], mode: NoteMode, note_labels: Mapping[str, str] | None = None
 ) -> tuple[Chapter, ...]:
-    """The book's chapters in order, skipped ones included. Drafts that held only notes now read elsewhere are gone."""
+    """The book's chapters in order (``book_names``: its title, then its authors), skipped ones included. Drafts that held only notes now read elsewhere are gone."""
     drafts = [draft for draft in drafts if draft.items]
     blocks_of = _place_notes(drafts, mode, note_labels or {})
     kept = [(draft, _tidy(blocks, draft)) for draft, blocks in zip(drafts, blocks_of, strict=True)]
@@ -56,7 +56,7 @@ def chapters_of(
         candidate = matter.Candidate(title, types, blocks, before / total, (before + own) / total, draft.in_toc)
         before += own
         reason = draft.skip_reason or (NOTES_REASON if draft.is_note_list and mode == "skip" else "")
-        reason = reason or matter.skip_reason(candidate, book_title, chapter_titles - {key(title)})
+        reason = reason or matter.skip_reason(candidate, book_names, chapter_titles - {key(title)})
         if not reason and NONLINEAR_TYPE in types and not draft.in_toc:
             reason = OUTSIDE_REASON
         source = draft.source or blocks[0].source

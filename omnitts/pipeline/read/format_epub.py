@@ -10,7 +10,7 @@ from omnitts.errors import BookError
 from omnitts.pipeline.read import gutenberg
 from omnitts.pipeline.read.drafts import chapters_of
 from omnitts.pipeline.read.elements import types_of
-from omnitts.pipeline.read.epub_archive import EpubArchive, refuse_protected
+from omnitts.pipeline.read.epub_archive import NO_DRM_HINT, EpubArchive, refuse_protected
 from omnitts.pipeline.read.epub_chapters import Mark, Page, split_book
 from omnitts.pipeline.read.epub_package import Package, read_package
 from omnitts.pipeline.read.epub_toc import TocEntry, read_toc
@@ -49,7 +49,7 @@ def read_epub(source: Source, options: ReadOptions) -> Book:
     title = package.title or source.stem or "Untitled"
     return Book(
         title=title,
-        chapters=chapters_of(drafts, title, options.notes, note_labels),
+        chapters=chapters_of(drafts, (title, *package.authors), options.notes, note_labels),
         authors=package.authors,
         language=package.language,
         cover=cover,
@@ -73,6 +73,10 @@ def _parse_pages(archive: EpubArchive, package: Package, encoding: str) -> dict[
             continue
         package.problems += [Problem(problem, item.path) for problem in problems]
         trees[item.path] = tree
+    if package.spine and not trees:
+        raise BookError(
+            "no page of it can be read: the pages are encrypted (DRM) or damaged", where=archive.name, hint=NO_DRM_HINT
+        )
     return trees
 
 

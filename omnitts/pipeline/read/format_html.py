@@ -17,7 +17,7 @@ from omnitts.pipeline.read.notes import mark_notes
 from omnitts.pipeline.read.options import ReadOptions
 from omnitts.pipeline.read.registry import Reader
 from omnitts.pipeline.read.source import Source
-from omnitts.types import Book, BlockKind, Problem
+from omnitts.types import BlockKind, Book, Problem
 
 _OPENING = re.compile(
     rb"^\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html\b|head\b|body\b)", re.IGNORECASE | re.DOTALL
@@ -60,7 +60,7 @@ def book_of_tree(
     author = _meta(root, "author") or _meta(root, "dc.creator")
     return Book(
         title=title,
-        chapters=chapters_of(drafts, title, options.notes, note_labels),
+        chapters=chapters_of(drafts, (title, author), options.notes, note_labels),
         authors=(author,) if author else (),
         language=root.get("lang", "") or _meta(root, "dc.language"),
         description=_meta(root, "description"),

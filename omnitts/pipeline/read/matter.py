@@ -58,12 +58,12 @@ _BY_TITLE: tuple[tuple[re.Pattern[str], Matter], ...] = tuple(
         (r"copyright(?: (?:page|notice|information|and permissions))?|legal notices?|impressum|imprint|mentions légales|colofone?"
          r"|cr[ée]ditos|derechos de autor|版权(?:页|信息|声明)?|版權(?:頁|聲明)?", COPYRIGHT),
         (r"(?:table of )?contents|toc|inhalt(?:sverzeichnis)?|table(?: des matières)?|sommaire|índice(?: general)?|indice|sumário|inhoud"
-         r"|innehåll|spis treści|içindekiler|目\s*[录錄次]", CONTENTS),
+         r"|innehåll(?:sförteckning)?|spis treści|içindekiler|目\s*[录錄次]", CONTENTS),
         (r"index|general index|register|stichwortverzeichnis|index of .{1,40}|索引", INDEX),
         (r"list of (?:illustrations|figures|tables|maps|plates|charts|photographs)|illustrations|abbildungsverzeichnis|table des illustrations", LISTING),
         (r"(?:selected |select )?bibliography|works cited|references|literaturverzeichnis|bibliographie|bibliografía|bibliografia|参考文献", BIBLIOGRAPHY),
         (r"(?:end|foot)?notes|anmerkungen|fußnoten|notes de bas de page|notas|注释|註釋", NOTES),
-        (r"(?:also|other (?:books|titles|works)|books|more) (?:available )?(?:by|from)\b.{0,60}|similar books|advertisements?|newsletter(?: sign-?up)?"
+        (r"(?:also|other (?:books|titles|works)|books|more) (?:available )?(?:by|from)\b.{0,60}|(?:similar|recommended) books|recommendations|advertisements?|newsletter.{0,20}"
          r"|you may also (?:like|enjoy).{0,40}|discover more.{0,40}|praise(?: for .{1,80})?|also available", ADVERTISEMENT),
         (r"about the (?:author|editor|translator|publisher|type)s?|(?:über|zu) (?:den autor|die autorin)|à propos de l['’]auteure?|作者简介|关于作者", ABOUT_AUTHOR),
         (r"colophon|about this e-?book|credits", COLOPHON),
@@ -92,15 +92,15 @@ class Candidate:
     in_toc: bool = True
 
 
-def skip_reason(candidate: Candidate, book_title: str, chapter_titles: frozenset[str]) -> str:
-    """Why ``candidate`` is not spoken, or ``""``. ``chapter_titles`` holds the `key` of every chapter's title."""
+def skip_reason(candidate: Candidate, book_names: tuple[str, ...], chapter_titles: frozenset[str]) -> str:
+    """Why ``candidate`` is not spoken, or ``""``. ``book_names`` are the book's title, then its authors; ``chapter_titles`` holds the `key` of every chapter's title."""
     words = sum(count_words(block.text) for block in candidate.blocks)
     if not words:
         return "no text"
     matter = _by_type(candidate.types) or _by_title(candidate)
     if matter is not None and _fits(matter, words, candidate.blocks):
         return matter.reason
-    return _by_content(candidate, words, book_title, chapter_titles)
+    return _by_content(candidate, words, book_names, chapter_titles)
 
 
 def by_title(title: str) -> Matter | None:
@@ -125,7 +125,7 @@ def _fits(matter: Matter, words: int, blocks: Sequence[Block]) -> bool:
     return words <= matter.max_words and words / len(spoken) <= matter.max_block_words
 
 
-def _by_content(candidate: Candidate, words: int, book_title: str, chapter_titles: frozenset[str]) -> str:
+def _by_content(candidate: Candidate, words: int, book_names: tuple[str, ...], chapter_titles: frozenset[str]) -> str:
     """Matter that bears no name: recognised at the ends of a book only."""
     at_front = candidate.place < FRONT_SHARE
     at_back = candidate.place > BACK_SHARE
@@ -136,18 +136,13 @@ def _by_content(candidate: Candidate, words: int, book_title: str, chapter_title
         return LICENCE.reason
     if at_front and _lists_chapters(candidate.blocks, chapter_titles):
         return CONTENTS.reason
-    title_key = key(book_title)
-    opening = key(text[: 4 * len(book_title) + 60])
+    title_key = key(book_names[0])
+    opening = key(text[:400])
     prose = any(block.kind is BlockKind.PARAGRAPH and count_words(block.text) > 25 for block in candidate.blocks)
-    is_titled_like_book = key(candidate.title) in {"", title_key}
-    if (
-        at_front
-        and title_key
-        and words <= 80
-        and not prose
-        and title_key in opening
-        and (is_titled_like_book or not candidate.in_toc)
-    ):
+    own_key = key(candidate.title)
+    is_named_like_book = bool(own_key) and bool(title_key) and (own_key in title_key or title_key in own_key)
+    names_book = any(name and key(name) in opening for name in book_names)
+    if at_front and words <= 80 and not prose and names_book and (is_named_like_book or not candidate.in_toc):
         return TITLE_PAGE.reason
     return ""
 

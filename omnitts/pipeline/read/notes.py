@@ -40,7 +40,7 @@ _BACK_LABEL = re.compile(
     r"[\[({]?\s*(?:\d{1,4}|[*†‡§¶‖#]{1,4}|[a-z]{1,2}|[ivxlc]{1,6}|[↩↑⇧^←⬑\ufe0e\ufe0f]+|back|return(?: to text)?|zurück|retour)\s*[\])}]?[.:]?",
     re.IGNORECASE,
 )
-_CONTAINER_TAGS = frozenset("li aside dd tr".split())
+_CONTAINER_TAGS = frozenset(["li", "aside", "dd", "tr"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,38 @@ NAMED_CHAPTER = re.compile(
 ROMAN = re.compile(r"(?=[IVXLCDM])M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3})", re.IGNORECASE)
 _BARE_NUMBER = re.compile(rf"(?:\d{{1,3}}|{ROMAN.pattern})[.)]?", re.IGNORECASE)
 _SMALL_WORDS = frozenset(
-    "a an and as at but by for from in into nor of off on or out over the to up with von de la le du des und der".split()
+    [
+        "a",
+        "an",
+        "and",
+        "as",
+        "at",
+        "but",
+        "by",
+        "for",
+        "from",
+        "in",
+        "into",
+        "nor",
+        "of",
+        "off",
+        "on",
+        "or",
+        "out",
+        "over",
+        "the",
+        "to",
+        "up",
+        "with",
+        "von",
+        "de",
+        "la",
+        "le",
+        "du",
+        "des",
+        "und",
+        "der",
+    ]
 )
 _ENDS_SENTENCE = re.compile(r"[.!?:;,…。！？：]$")
 
@@ -71,7 +102,7 @@ def merge_title(headings: Sequence[str]) -> str:
     """Heading lines as one title: ``["CHAPTER I", "THE EVE OF WAR"]`` -> ``"Chapter I: The Eve of War"``."""
     title = ""
     for line in headings:
-        line = _label_apart(calm_capitals(" ".join(line.split())))
+        line = _label_apart(calm_capitals(" ".join(line.split()).strip(" —–-~*") or line))
         if not line or same(line, title):
             continue
         if not title:
@@ -89,6 +120,8 @@ def choose_title(label: str, headings: Sequence[str]) -> str:
     label = _label_apart(calm_capitals(" ".join(label.split())))
     if not label or not merged:
         return shorten(label or merged)
+    if is_label(label) and len(headings) > 1 and is_label(headings[0]):
+        return merged  # "Chapter 1" in the contents, "CHAPTER ONE / The Boy" on the page
     if key(label) in key(merged) and len(merged) < MAX_TITLE_CHARS:
         return merged
     return shorten(label)
@@ -100,7 +133,8 @@ def calm_capitals(text: str) -> str:
         return text
     words = text.split(" ")
     return " ".join(
-        _calm_word(word, first=idx == 0, label_before=idx > 0 and words[idx - 1]) for idx, word in enumerate(words)
+        _calm_word(word, first=idx == 0 or is_label(words[idx - 1]), label_before=idx > 0 and words[idx - 1])
+        for idx, word in enumerate(words)
     )
 
 
@@ -128,9 +162,10 @@ def _label_apart(line: str) -> str:
     if match is None:
         return line
     label, rest = match.group(), line[match.end() :]
-    name = rest.lstrip(" .:—–-　\u3000")
+    name = re.sub(r"^[\s.:—–-]+", "", rest)
     if not name or not (name[0].isupper() or name[0].isdigit() or name[0] in "“‘\"'" or not name[0].isascii()):
         return line.rstrip(" .:—–-") if not name else line
+    label, name = calm_capitals(label), calm_capitals(name)
     if label[:1] in "第卷":
         return f"{label} {name}"
     name = name[:-1] if name.endswith(".") and not name.endswith("..") else name
