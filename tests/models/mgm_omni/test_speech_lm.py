@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
+from dataclasses import replace
+
 import pytest
 import torch
 
 from omnitts.models.mgm_omni.checkpoint import Mouth
+from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from tests.models.conftest import GoldenRecord
 from tests.models.golden_cases import GoldenRun, max_error, scaled_error
 from tests.models.mgm_omni.conftest import mouth_of, with_pre_pad
 
 FLOATS = 1e-4  # logits reach 90 here, where fp32 itself is 5e-4 from the exact value: their error is taken over 1 + |x|
-SAME = 1e-4
+SAME = 1e-5
 
 
 @pytest.mark.golden("speechlm-forward")
@@ -51,9 +56,9 @@ def test_prompt_agrees_with_the_reference(golden_run: GoldenRun, golden_record: 
 
 
 @torch.inference_mode()
-def test_rows_of_other_lengths_beside_it_change_nothing(tiny_mouth: Mouth) -> None:
+def test_rows_of_other_lengths_beside_it_change_nothing(calm_model: SpeechLM) -> None:
     """Prefill of several lengths at once, then a step, against each sequence alone."""
-    model, random = tiny_mouth.model, torch.Generator().manual_seed(1)
+    model, random = calm_model, torch.Generator().manual_seed(1)
     lengths = [5, 17, 1, 64, 33]
     rows = torch.randint(0, 800, (len(lengths), max(lengths) + 1, 5), generator=random)
     counts = torch.tensor(lengths)
@@ -70,8 +75,8 @@ def test_rows_of_other_lengths_beside_it_change_nothing(tiny_mouth: Mouth) -> No
 
 
 @torch.inference_mode()
-def test_cached_steps_agree_with_one_pass_over_everything(tiny_mouth: Mouth) -> None:
-    model = tiny_mouth.model
+def test_cached_steps_agree_with_one_pass_over_everything(calm_model: SpeechLM) -> None:
+    model = calm_model
     rows = torch.randint(0, 800, (2, 40, 5), generator=torch.Generator().manual_seed(2))
     cache = model.new_cache(2, 64)
     model(rows[:, :20], cache)
@@ -84,9 +89,9 @@ def test_cached_steps_agree_with_one_pass_over_everything(tiny_mouth: Mouth) -> 
 
 
 @torch.inference_mode()
-def test_an_idle_row_keeps_its_place(tiny_mouth: Mouth) -> None:
+def test_an_idle_row_keeps_its_place(calm_model: SpeechLM) -> None:
     """A row with count 0 writes to the scratch position only, so what it says later does not change."""
-    model = tiny_mouth.model
+    model = calm_model
     rows = torch.randint(0, 800, (2, 12, 5), generator=torch.Generator().manual_seed(3))
     cache, plain = model.new_cache(2, 32), model.new_cache(2, 32)
     for one in (cache, plain):
@@ -98,3 +103,67 @@ def test_an_idle_row_keeps_its_place(tiny_mouth: Mouth) -> None:
     assert cache.lengths.tolist() == [11, 10]
     late = model(rows[:, 10:11], cache, torch.tensor([0, 1]))
     assert torch.equal(late[1], model(rows[:, 10:11], plain)[1])
+
+
+@torch.inference_mode()
+def test_trap_12_embedding_leaves_the_rows_alone(calm_model: SpeechLM) -> None:
+    """The reference turns the codes into global ids in place."""
+    rows = torch.randint(0, 800, (1, 4, 5))
+    before = rows.clone()
+    calm_model.embed_rows(rows)
+    assert torch.equal(rows, before)
+
+
+@torch.inference_mode()
+def test_trap_1_the_adapter_hears_the_normed_hidden_states(calm_model: SpeechLM) -> None:
+    """Scaling the final norm's weight changes what the adapter is given, hence the logits."""
+    rows = torch.randint(0, 800, (1, 4, 5))
+    before = calm_model(rows, calm_model.new_cache(1, 8))
+    louder = copy.deepcopy(calm_model)
+    louder.model.norm.weight.mul_(3)
+    assert max_error(louder(rows, louder.new_cache(1, 8)), before) > 1e-2
+    assert not any("norm" in name for name in calm_model.tts_adapter.state_dict() if "layers" not in name)
+
+
+@torch.inference_mode()
+def test_bf16_stays_within_its_rounding(calm_model: SpeechLM) -> None:
+    """Bound: 2 % of the logits' spread on average, over prefill and eight steps (bf16 keeps eight bits: 0.4 %)."""
+    small = copy.deepcopy(calm_model).bfloat16()
+    rows = torch.randint(0, 800, (3, 28, 5), generator=torch.Generator().manual_seed(4))
+    wide_cache, small_cache = calm_model.new_cache(3, 32), small.new_cache(3, 32)
+    start = 20
+    for part in (rows[:, :start], *(rows[:, t : t + 1] for t in range(start, 28))):
+        wide, narrow = calm_model(part, wide_cache), small(part, small_cache)
+        assert narrow.dtype == torch.float32
+        assert ((wide - narrow).abs().mean() / wide.std()).item() < 0.02
+        wide_cache.advance(part.shape[1])
+        small_cache.advance(part.shape[1])
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@torch.inference_mode()
+def test_a_compiled_step_agrees_with_the_eager_one(tiny_mouth: Mouth) -> None:
+    """One fixed shape for every step: all rows, the whole span. One layer of each kind, for the compiler's time."""
+    config = tiny_mouth.config
+    torch.manual_seed(0)
+    model = SpeechLM(
+        replace(
+            config,
+            backbone=replace(config.backbone, num_hidden_layers=1),
+            adapter=replace(config.adapter, num_hidden_layers=1),
+        )
+    ).requires_grad_(False)
+    compiled = torch.compile(model, fullgraph=True, dynamic=False)
+    rows = torch.randint(0, 800, (3, 12, 5), generator=torch.Generator().manual_seed(5))
+    eager_cache, compiled_cache = model.new_cache(3, 16), model.new_cache(3, 16)
+    for cache in (eager_cache, compiled_cache):
+        model(rows[:, :9], cache)
+        cache.advance(9)
+    counts = torch.tensor([1, 0, 1])
+    for t in range(9, 12):
+        part = rows[:, t : t + 1]
+        got = compiled(part, compiled_cache, counts, 16)
+        want = model(part, eager_cache, counts, 16)
+        assert scaled_error(got[[0, 2]], want[[0, 2]]) < SAME
+        eager_cache.advance(counts)
+        compiled_cache.advance(counts)
