@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from omnitts.models.codec.attention import valid, visible
 from omnitts.models.codec.config import EncoderConfig
+from omnitts.models.codec.layers import Linear
 
 _BLOCK_EPS: Final = 1e-12
 _QUERIES_AT_ONCE: Final = 1024
@@ -27,11 +28,11 @@ class RelativeAttention(nn.Module):
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.linear_q = nn.Linear(width, width)
-        self.linear_k = nn.Linear(width, width)
-        self.linear_v = nn.Linear(width, width)
-        self.linear_out = nn.Linear(width, width)
-        self.linear_pos = nn.Linear(width, width, bias=False)
+        self.linear_q = Linear(width, width)
+        self.linear_k = Linear(width, width)
+        self.linear_v = Linear(width, width)
+        self.linear_out = Linear(width, width)
+        self.linear_pos = Linear(width, width, bias=False)
         self.pos_bias_u = nn.Parameter(torch.zeros(num_heads, width // num_heads))
         self.pos_bias_v = nn.Parameter(torch.zeros(num_heads, width // num_heads))
 
@@ -39,7 +40,7 @@ class RelativeAttention(nn.Module):
         """(B, T, D), the (2T - 1, D) table of ``distance_table``, mask (B or 1, 1, T or 1, T) -> (B, T, D)."""
         B, T, D = hidden.shape
         query, key, value = (self._heads(project(hidden)) for project in (self.linear_q, self.linear_k, self.linear_v))
-        position = self._heads(self.linear_pos(distances).unsqueeze(0)).transpose(2, 3)  # (1, H, Dh, 2T - 1)
+        position = self._heads(self.linear_pos(distances.unsqueeze(0))).transpose(2, 3)  # (1, H, Dh, 2T - 1)
         scale = 1.0 / math.sqrt(D // self.num_heads)
         mixed = []
         for start in range(0, T, _QUERIES_AT_ONCE):
@@ -79,8 +80,8 @@ def distance_table(length: int, width: int, device: torch.device) -> Tensor:
 class FeedForward(nn.Module):
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.w_1 = nn.Linear(width, inner)
-        self.w_2 = nn.Linear(inner, width)
+        self.w_1 = Linear(width, inner)
+        self.w_2 = Linear(inner, width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.w_2(F.silu(self.w_1(hidden)))
@@ -106,7 +107,7 @@ class LinearEmbed(nn.Module):
 
     def __init__(self, input_size: int, output_size: int) -> None:
         super().__init__()
-        self.out = nn.Sequential(nn.Linear(input_size, output_size), nn.LayerNorm(output_size))
+        self.out = nn.Sequential(Linear(input_size, output_size), nn.LayerNorm(output_size))
         self._scale = math.sqrt(output_size)
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -15,22 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnitts.models.codec.config import EstimatorConfig
-
-
-class CausalConv(nn.Conv1d):
-    """Convolution over time of (B, T, C) that sees the present and the past only."""
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        reach = self.kernel_size[0] - 1
-        padded = F.pad(hidden.transpose(1, 2), (reach, 0))
-        return F.conv1d(padded, self.weight, self.bias).transpose(1, 2)
-
-
-class PointConv(nn.Conv1d):
-    """Convolution of kernel 1: a linear map of every frame."""
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return F.linear(hidden, self.weight.squeeze(-1), self.bias)
+from omnitts.models.codec.layers import CausalConv, Linear, PointConv, attend
 
 
 class CausalBlock(nn.Module):
@@ -64,24 +49,23 @@ class Attention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         inner = num_heads * head_dim
-        self.to_q = nn.Linear(width, inner, bias=False)
-        self.to_k = nn.Linear(width, inner, bias=False)
-        self.to_v = nn.Linear(width, inner, bias=False)
-        self.to_out = nn.ModuleList([nn.Linear(inner, width)])
+        self.to_q = Linear(width, inner, bias=False)
+        self.to_k = Linear(width, inner, bias=False)
+        self.to_v = Linear(width, inner, bias=False)
+        self.to_out = nn.ModuleList([Linear(inner, width)])
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         query, key, value = (
             project(hidden).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, H, T, Dh)
             for project in (self.to_q, self.to_k, self.to_v)
         )
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return self.to_out[0](mixed.transpose(1, 2).flatten(2))
+        return self.to_out[0](attend(query, key, value, mask))
 
 
 class GeluProjection(nn.Module):
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(width, inner)
+        self.proj = Linear(width, inner)
 
     def forward(self, hidden: Tensor) -> Tensor:
         return F.gelu(self.proj(hidden))
@@ -91,7 +75,7 @@ class TransformerFeedForward(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         # Index 1 is the reference's dropout.
-        self.net = nn.ModuleDict({"0": GeluProjection(width, 4 * width), "2": nn.Linear(4 * width, width)})
+        self.net = nn.ModuleDict({"0": GeluProjection(width, 4 * width), "2": Linear(4 * width, width)})
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.net["2"](self.net["0"](hidden))

@@ -105,10 +105,11 @@ def hift_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fold_weight_norm(gain: Tensor, direction: Tensor) -> Tensor:
-    """w = g * v / |v|, the norm over all dimensions but the first."""
-    gain, direction = gain.float(), direction.float()
-    norm = direction.flatten(1).norm(dim=1).reshape(gain.shape)
-    return direction * (gain / norm)
+    """w = g * v / |v|, the norm over all dimensions but the first.
+
+    torch's own rounding: the vocoder sums its pitch up over seconds, where the last bit of a weight is heard.
+    """
+    return torch._weight_norm(direction.float(), gain.float(), 0)
 
 
 def fill(
