@@ -27,8 +27,8 @@ _TEXT_FIELDS: Final = (
     "rms_norm_eps",
 )  # fmt: skip
 _OPTIONAL_TEXT_FIELDS: Final = (
-    "hidden_act", "max_position_embeddings", "rope_theta", "rope_scaling", "rope_parameters", "use_sliding_window",
-    "sliding_window", "max_window_layers", "layer_types", "bos_token_id", "eos_token_id",
+    "hidden_act", "max_position_embeddings", "use_sliding_window", "sliding_window", "max_window_layers", "layer_types",
+    "bos_token_id", "eos_token_id",
 )  # fmt: skip
 
 
@@ -148,11 +148,7 @@ class BrainConfig:
             raise ModelError("this is a speech model, not a brain", where=where, hint="give the folder of MGM-Omni-7B")
         text = {name: _required(raw, name, where) for name in _TEXT_FIELDS}
         text |= {name: raw[name] for name in _OPTIONAL_TEXT_FIELDS if raw.get(name) is not None}
-        rope = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
-        if "mrope_section" not in rope:
-            raise ModelError("field rope_scaling.mrope_section is missing", where=where)
-        if 2 * sum(rope["mrope_section"]) != text["hidden_size"] // text["num_attention_heads"]:
-            raise ModelError(f"mrope_section {rope['mrope_section']} does not fill half a head", where=where)
+        text["rope_parameters"] = _rope_parameters(raw, text["hidden_size"] // text["num_attention_heads"], where)
         hears, sees = bool(raw.get("mm_speech_tower")), bool(raw.get("mm_vision_tower"))
         speech = SpeechTowerConfig.from_dict(raw, where) if hears else None
         projector = ProjectorConfig.from_dict(raw, where) if hears else None
@@ -168,6 +164,19 @@ class BrainConfig:
                 name: raw[name] for name in ("vision_config", "audio_encoder", "whisper_aux") if raw.get(name)
             },
         )
+
+
+def _rope_parameters(raw: Mapping[str, Any], head_dim: int, where: str) -> dict[str, Any]:
+    """rope_theta and rope_scaling as one, in the words of transformers 5; "mrope" is its "default" with three axes."""
+    rope = dict(raw.get("rope_scaling") or raw.get("rope_parameters") or {})
+    if "mrope_section" not in rope:
+        raise ModelError("field rope_scaling.mrope_section is missing", where=where)
+    if 2 * sum(rope["mrope_section"]) != head_dim:
+        raise ModelError(f"mrope_section {rope['mrope_section']} does not fill half a head of {head_dim}", where=where)
+    kind = rope.pop("rope_type", rope.pop("type", "default"))
+    rope.pop("type", None)
+    theta = rope.pop("rope_theta", None) or _required(raw, "rope_theta", where)
+    return {**rope, "rope_type": "default" if kind == "mrope" else kind, "rope_theta": theta}
 
 
 def _required(raw: Mapping[str, Any], name: str, where: str) -> Any:
