@@ -14,7 +14,7 @@ from pathlib import Path
 
 from omnitts import paths
 from omnitts.errors import ModelError, UsageError
-from omnitts.models.layout import MANIFEST_FILE, Kind, check_layout, model_revision
+from omnitts.models.layout import MANIFEST_FILE, PARTIAL_DIR, Kind, check_layout, model_revision
 from omnitts.models.manifest import Manifest, Verification, read_manifest, verify
 
 __all__ = [
@@ -161,11 +161,11 @@ def _in_hub_cache(repo: str, revision: str | None) -> Path | None:
 
 
 def _stored() -> list[StoredModel]:
-    """Pulled models, and those whose pull was interrupted (the hub's library leaves its notes in ``.cache``)."""
+    """Pulled models, and those whose pull was interrupted."""
     root = paths.models_dir()
     found = []
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if not any((folder / sign).exists() for sign in (MANIFEST_FILE, ".cache/huggingface")):
+        if not any((folder / sign).exists() for sign in (MANIFEST_FILE, PARTIAL_DIR)):
             continue
         repo, commit = folder.name.split("@")[0].replace("--", "/", 1), ""
         missing: tuple[str, ...] = ("the rest of the download",)

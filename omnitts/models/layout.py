@@ -19,6 +19,7 @@ Kind = Literal["mouth", "brain"]
 CODEC_FILES = ("cosyvoice2.yaml", "flow.pt", "hift.pt", "campplus.onnx", "speech_tokenizer_v2.onnx")
 CODEC_DIR = "cosyvoice2"
 MANIFEST_FILE = "omnitts.lock.json"
+PARTIAL_DIR = ".partial"  # files still arriving
 _INDEX_FILE = "model.safetensors.index.json"
 _KINDS: dict[str, Kind] = {"MGMTTS": "mouth", "MGMOmni": "brain"}
 _SMALL_BYTES = 1 << 16

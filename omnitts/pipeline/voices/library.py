@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from omnitts import audio, paths
 from omnitts.audio import Waveform
@@ -22,6 +22,9 @@ from omnitts.errors import AudioError, VoiceError
 from omnitts.pipeline.voices.card import CARD_FILE, VoiceCard, load_voice, read_card, voice_digest
 from omnitts.presets import preset_dir
 from omnitts.types import Voice
+
+if TYPE_CHECKING:
+    from omnitts.pipeline.check.transcribe import Listener
 
 SHORTEST_S = 3.0  # below this a clone is a guess
 LONGEST_S = 20.0  # a longer recording is cut to an excerpt
@@ -35,23 +38,13 @@ _LIST_HINT = "`omnitts voices list` shows all voices"
 _log = logging.getLogger(__name__)
 
 
-class Heard(Protocol):
-    """What a transcriber gives back; the face that this room needs of it."""
-
-    @property
-    def text(self) -> str: ...
-
-
-class Transcriber(Protocol):
-    """Anything that writes down speech: `omnitts.pipeline.check.transcribe.Transcriber`."""
-
-    def transcribe(self, waveform: Waveform, language: str = ...) -> Heard: ...
-
-
 @dataclass(frozen=True, slots=True)
 class VoiceEntry:
-    """A line of `list_voices`. ``is_preset`` voices ship with omnitts and cannot be removed; ``error`` is empty, or says
-    why the folder cannot be read as a voice (its card is then None)."""
+    """A line of `list_voices`.
+
+    ``is_preset`` voices ship with omnitts and cannot be removed; ``error`` is empty, or says why the folder cannot be
+    read as a voice (its card is then None).
+    """
 
     name: str
     folder: Path
@@ -98,14 +91,14 @@ def resolve_voice(name_or_path: str, transcript: str | None = None, language: st
     return _voice_of_file(path, transcript, language)
 
 
-def with_transcript(voice: Voice, transcriber: Transcriber) -> Voice:
+def with_transcript(voice: Voice, transcriber: Listener, language: str = "en") -> Voice:
     """The voice with what it says written down by ``transcriber``; unchanged when that is known already.
 
-    Raises `VoiceError` when no word is heard.
+    ``language`` is what to listen for when the voice's own is not known. Raises `VoiceError` when no word is heard.
     """
     if voice.transcript:
         return voice
-    heard = transcriber.transcribe(load_clip(voice.audio), voice.language).text.strip()
+    heard = transcriber.transcribe(load_clip(voice.audio), voice.language or language).text.strip()
     if not heard:
         raise VoiceError("no words are heard in the reference", where=str(voice.audio), hint=_PROMPT_HINT)
     return _overruled(voice, heard, None)
@@ -158,7 +151,7 @@ def _voice_of_file(path: Path, transcript: str | None, language: str | None) -> 
         raise VoiceError(f"the reference voice is {waveform.duration_s:.1f} s long", where=str(path), hint=_PROMPT_HINT)
     if audio.peak_dbfs(waveform.samples) < AUDIBLE_DBFS:
         raise VoiceError("the reference voice is silent", where=str(path), hint=_PROMPT_HINT)
-    beside = _sidecar(path)
+    beside = read_sidecar(path)
     if waveform.duration_s > LONGEST_S:
         if transcript is not None:
             raise VoiceError(
@@ -196,7 +189,7 @@ def _cached_excerpt(path: Path, waveform: Waveform) -> Path:
     return excerpt
 
 
-def _sidecar(path: Path) -> str:
+def read_sidecar(path: Path) -> str:
     """The transcript in ``ref.txt`` beside ``ref.wav``, on one line; empty without such a file."""
     beside = path.with_suffix(".txt")
     if not beside.is_file():

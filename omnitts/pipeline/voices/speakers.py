@@ -26,8 +26,11 @@ _ONE_VOICE_PAIRS = 0.64
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How alike the parts of a clip are. ``halves`` is the cosine between the centres of the two most different groups of
-    windows, ``pairs`` the 10th percentile over all pairs of windows (1.6 s each)."""
+    """How alike the parts of a clip are.
+
+    ``halves`` is the cosine between the centres of the two most different groups of windows (1.6 s each), ``pairs`` the
+    10th percentile of the cosine over all pairs of windows.
+    """
 
     halves: float
     pairs: float
