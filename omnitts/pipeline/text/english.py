@@ -6,6 +6,7 @@ Most sentences need nothing, and one look at their characters tells. Never raise
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 from omnitts.pipeline.text.english_dates import dates_to_words
@@ -17,7 +18,7 @@ _PLAIN_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 _PLAIN_OR_CURLY: Final = _PLAIN_CHARACTERS | frozenset("“”’\"")
 _CURLY: Final = {ord("“"): None, ord("”"): None, ord('"'): None, ord("’"): "'"}
 _EASY_QUOTES: Final = re.compile(r"(?:\A|(?<=\s))[“\"](?=\w)|(?<=[\w.!?,])[”\"](?=\s|\Z)|(?<=\w)’(?=\w)")
-_UNEASY: Final = re.compile(r"[A-Z]{2}|\.\S|\.\s|[ -]-|- |(?<!\w)'|'(?!\w)|[.!?,;:]{2}|\s[,.!?;:]|\s\s|\A\W|[,;:\s-]\Z|[A-Z] [A-Z]\Z|\b(?:Mrs?|Dr|St|Ms|Prof)\b| [IVX][IVX]*\b(?<! I)")
+_UNEASY: Final = re.compile(r"[A-Z]{2}|\.\S|\.\s|[ -]-|- |(?<!\w)'|'(?!\w)|[.!?,;:]{2}|\s[,.!?;:]|\s\s|\A\W|[,;:\s-]\Z|[A-Z] [A-Z]\Z|\b(?:Mrs?|Dr|St|Ms|Prof)\b|[A-Z]\w* [IVX]\b|\b(?:[JS]r|etc|Bros|Inc|Ltd|Corp|Co|Esq|Ave|Rd|Blvd)\.\Z")
 _ADDRESS: Final = re.compile(
     r"(?<![\w@])(?:https?://|www\.)[^\s<>\"“”]+[\w/]|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+|"
     r"(?<![\w@./])(?:[a-z0-9-]+\.)+(?:com|org|net|edu|gov|io|co\.uk|info)(?:/[\w/.-]*\w)?(?![\w])",
@@ -28,7 +29,6 @@ _ADDRESS_SIGNS: Final = {
     "=": " equals ", "&": " and ", "#": " hash ", "%": " percent ", "+": " plus ", "~": " tilde ",
 }  # fmt: skip
 _SIGNS: Final = (
-    (re.compile(r"(?<=[A-Z])&(?=[A-Z])"), " and "),
     (re.compile(r"\s*&\s*"), " and "),
     (re.compile(r"(?<=\w)\s*=\s*(?=\w)"), " equals "),
     (re.compile(r"(?<=\d)\s*\+\s*(?=\d)|(?<=\w) \+ (?=\w)"), " plus "),
@@ -49,6 +49,8 @@ _SIGNS: Final = (
     (re.compile(r"(?<![\d ](?:km|cm|mm|ft|mi|yd|in))(?<!\d m)(?<!\dm)(?<=\w)²"), " squared"),
     (re.compile(r"(?<![\d ](?:km|cm|mm|ft|mi|yd|in))(?<!\d m)(?<!\dm)(?<=\w)³"), " cubed"),
 )
+_INITIALS_AND: Final = re.compile(r"\b([A-Z]{1,3})&([A-Z]{1,3})\b")
+_POWER: Final = re.compile(r"(?<=\d)([⁰¹⁴-⁹]|[⁰¹²³⁴-⁹]{2,})")
 _SLASH: Final = re.compile(r"/")
 _SIGN: Final = re.compile(r"[&=+÷×±~≈≤≥<>§©@#/²³]")
 _DIGIT: Final = re.compile(r"\d|[½¼¾⅓⅔⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
@@ -80,6 +82,7 @@ def _speak(text: str, *, is_heading: bool, is_day_first: bool) -> str:
     if _SIGN.search(text):
         text = _signs(text)
     if has_digit:
+        text = _POWER.sub(lambda m: f" to the power of {unicodedata.normalize('NFKC', m[1])}", text)
         text = quantities_to_words(text)
     if "/" in text:
         text = _SLASH.sub(" ", text)
@@ -88,6 +91,7 @@ def _speak(text: str, *, is_heading: bool, is_day_first: bool) -> str:
 
 
 def _signs(text: str) -> str:
+    text = _INITIALS_AND.sub(lambda m: f"{' '.join(m[1])} and {' '.join(m[2])}", text)
     for pattern, words in _SIGNS:
         text = pattern.sub(words, text)
     return text

@@ -70,6 +70,11 @@ _PENCE: Final = re.compile(r"(?<![\w.,])(\d{1,2})p\b")
 _CENTS: Final = re.compile(r"(?<![\w.,])(\d{1,3})\s?¢")
 _FEET_INCHES: Final = re.compile(r"(?<![\w.])(\d{1,2})['′’]\s?(\d{1,2})(?:\"|″|”|'')")
 _MEASURE: Final = re.compile(rf"(?<![\w.,/])([-−])?({_NUMBER}|(?:\d+ ?)?[½¼¾⅓⅔⅛⅜⅝⅞])(?:{_RANGE}({_NUMBER}))?\s?(?:-(?=[a-z]+\b))?{_UNIT}")
+_PERCENT_RANGE: Final = re.compile(r"%\s?[–-]\s?(?=\d[\d.]*\s?%)")
+_THING_SOLD: Final = re.compile(
+    r"[ ](?:notes?|bills?|coins?|fines?|bets?|tickets?|rewards?|prizes?|deposits?|loans?|che(?:que|ck)s?|bonus|budget|deal|"
+    r"project|house|suit|question|investment|contract|fee|gift|donation|debt)\b"
+)
 _VULGAR_NUMBER: Final = re.compile(rf"(?:(\d+)\s?)?([{''.join(_VULGAR)}])")
 _MIXED: Final = re.compile(r"(?<![\w/.,])(\d+)[ -](\d{1,2})/(\d{1,3})(?![\w/])")
 _FRACTION: Final = re.compile(r"(?<![\w/.,])(\d{1,3})/(\d{1,3})(?:(ths?|rds?|nds?)\b)?(?![\w/])")
@@ -94,6 +99,7 @@ _DIGIT: Final = re.compile(r"\d")
 def quantities_to_words(text: str) -> str:
     """Every number in ``text`` as words, together with its unit or currency."""
     text = _FEET_INCHES.sub(_feet_inches, text)
+    text = _PERCENT_RANGE.sub(" percent to ", text)
     text = _MONEY.sub(_money, text)
     text = _PENCE.sub(lambda m: _counted(m[1], "penny", "pence"), text)
     text = _CENTS.sub(lambda m: _counted(m[1], "cent", "cents"), text)
@@ -126,6 +132,8 @@ def _money(match: re.Match[str]) -> str:
     one, many, small_one, small_many = _CURRENCIES[sign]
     scale = scale_word or _SCALES.get(scale_letter or "", "")
     glue = " " if hyphen else ""
+    if _THING_SOLD.match(match.string, match.end()):
+        many, small_one = one, ""
     if scale or last:
         upper = f" to {number_words(last)}" if last else ""
         return f"{number_words(first)}{upper}{' ' if scale else ''}{scale} {many}{glue}"

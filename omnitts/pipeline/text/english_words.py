@@ -18,7 +18,7 @@ _SPOKEN_ABBREVIATIONS: Final = {
     "Rep": "Representative", "Pres": "President", "Supt": "Superintendent", "Insp": "Inspector", "Messrs": "Messers",
     "Mme": "Madame", "Mlle": "Mademoiselle", "Jr": "Junior", "Sr": "Senior", "Bros": "Brothers", "Esq": "Esquire",
     "Mt": "Mount", "Ft": "Fort", "Ave": "Avenue", "Blvd": "Boulevard", "Rd": "Road", "Dept": "Department",
-    "Inc": "Incorporated", "Ltd": "Limited", "Corp": "Corporation", "vs": "versus", "etc": "et cetera",
+    "Inc": "Incorporated", "Ltd": "Limited", "Co": "Company", "Corp": "Corporation", "vs": "versus", "etc": "et cetera",
     "approx": "approximately", "dept": "department", "vol": "volume", "Vol": "Volume", "vols": "volumes",
     "ch": "chapter", "Ch": "Chapter", "chap": "chapter", "Chap": "Chapter", "fig": "figure", "Fig": "Figure",
     "figs": "figures", "ed": "editor", "eds": "editors", "est": "established", "cf": "compare", "ca": "circa",
@@ -27,7 +27,7 @@ _SPOKEN_ABBREVIATIONS: Final = {
     "Weds": "Wednesday", "Thurs": "Thursday", "Fri": "Friday",
 }  # fmt: skip
 _AMBIGUOUS: Final = frozenset({"ch", "Ch", "ed", "est", "Rep", "Mon", "Fri", "Gen", "Col", "Ft", "Mt", "ca", "Hon"})
-_MAY_END: Final = frozenset({"Jr", "Sr", "Bros", "Esq", "Ave", "Blvd", "Rd", "Inc", "Ltd", "Corp", "etc"})
+_MAY_END: Final = frozenset({"Jr", "Sr", "Bros", "Esq", "Ave", "Blvd", "Rd", "Inc", "Ltd", "Corp", "Co", "etc"})
 _BEFORE_NUMBER: Final = {
     "No": "Number", "no": "number", "Nos": "Numbers", "nos": "numbers", "p": "page", "pp": "pages", "P": "Page", "art": "article",
     "Art": "Article", "sec": "section", "Sec": "Section", "par": "paragraph", "op": "opus", "Op": "Opus", "c": "circa",
@@ -40,7 +40,7 @@ _ABBREVIATION: Final = re.compile(
     rf"(?<![\w.])({'|'.join(sorted(_SPOKEN_ABBREVIATIONS, key=len, reverse=True))})\.(?=(\s*)(\S?))"
 )
 _BARE_TITLE: Final = re.compile(r"(?<![\w.])(Mr|Mrs|Ms|Dr|Prof)(?= [A-Z])")
-_NUMBERED: Final = re.compile(rf"(?<![\w.])({'|'.join(sorted(_BEFORE_NUMBER, key=len, reverse=True))})\.\s?(?=\d|[IVXLC]+\b)")
+_NUMBERED: Final = re.compile(rf"(?<![\w.])({'|'.join(sorted(_BEFORE_NUMBER, key=len, reverse=True))})\.\s?(?=\d|[IVXLC]{2,}\b|[VX]\b)")
 _SAINT: Final = re.compile(r"(?<![\w.])St\.?(?= [A-Z])")
 _STREET: Final = re.compile(r"(?<=[a-z] )St\b(\.?)(?=\s*(.?))")
 _TWO_LETTERS: Final = re.compile(r"(?<![\w.])([Ee]\.[Gg]|[Ii]\.[Ee]|N\.B|n\.b|[AaPp]\.[Mm]|O\.K)\.?(?!\w)(?=(\s*)(\S?))")
@@ -58,7 +58,7 @@ _MONARCHS: Final = (
     "Henry|Louis|Charles|George|Edward|Richard|James|William|Elizabeth|Mary|Philip|Pius|Leo|Paul|Benedict|Gregory|"
     "Clement|Innocent|Urban|Alexander|Boniface|Napoleon|Frederick|Ferdinand|Francis|Catherine|Nicholas|Ivan|Peter|"
     "Ramses|Ramesses|Ptolemy|Darius|Xerxes|Christian|Gustav|Oscar|Otto|Wilhelm|Carlos|Alfonso|Alphonso|Umberto|"
-    "Emmanuel|Haakon|Olaf|Harald|Malcolm|Robert|David|Margaret|Kenneth|Constantine|Justinian|Theodosius|Sixtus|Julius|"
+    "Emmanuel|Haakon|Olaf|Harald|Robert|David|Margaret|Kenneth|Constantine|Justinian|Theodosius|Sixtus|Julius|"
     "Adrian|Celestine|Honorius|Eugene|Stephen|Baldwin|Leopold|Albert|Maximilian|Rudolf|Sigismund|Casimir|Mehmed|Murad|"
     "Selim|Suleiman|Thutmose|Amenhotep|Seti|Pedro|John|Joseph|Victor|Theodore|Isabella|Maria|Antiochus|Cleopatra"
 )
@@ -87,13 +87,13 @@ def words_to_words(text: str, *, is_heading: bool = False) -> str:
     if is_heading:
         text = _HEADING_ROMAN.sub(_heading_roman, text)
     text = _TWO_LETTERS.sub(_two_letters, text)
+    text = _STREET.sub(_street, _SAINT.sub(_saint, text))
+    text = _ABBREVIATION.sub(_abbreviation, text)
     text = _DEGREE.sub(lambda m: f"{' '.join((m[1] + m[2]).upper() if m[1] != 'Ph' else 'PHD')}{_kept_stop(m[3], m[4])}", text)
     text = _NUMBERED.sub(lambda m: f"{_BEFORE_NUMBER[m[1]]} ", text)
     text = _THING_ROMAN.sub(_thing_roman, text)
     text = _MONARCH_ROMAN.sub(_monarch, text)
     text = _NAME_ROMAN.sub(_name_roman, text)
-    text = _STREET.sub(_street, _SAINT.sub(_saint, text))
-    text = _ABBREVIATION.sub(_abbreviation, text)
     text = _BARE_TITLE.sub(lambda m: _SPOKEN_ABBREVIATIONS[m[1]], text)
     text = _DOTTED_ACRONYM.sub(_dotted_acronym, text)
     return _INITIALS.sub(lambda m: m[1].replace(".", " ").replace("  ", " ") if m[2].isalpha() else m[1], text)
@@ -116,6 +116,8 @@ def _is_shouted(text: str) -> bool:
 def _capitals(match: re.Match[str], *, is_shouted: bool) -> str:
     word, plural = match[1], match[2]
     bare = word.replace("’", "").replace("'", "")
+    if not plural and set(bare) <= set("IVX") and (value := roman_value(bare)):
+        return cardinal(value)
     if bare in _SOUNDS:
         return word.lower() + plural
     if bare in _WORD_ACRONYMS:
@@ -127,7 +129,7 @@ def _capitals(match: re.Match[str], *, is_shouted: bool) -> str:
         return " ".join(word) + plural
     if plural:
         return match.group()
-    starts = match.start() == 0 or match.string[: match.start()].rstrip()[-1:] in {".", "!", "?"} or is_shouted
+    starts = match.string[: match.start()].rstrip("\"'“‘( \t")[-1:] in {"", ".", "!", "?"}
     return word.capitalize() if starts else word.lower()
 
 
@@ -176,7 +178,8 @@ def _heading_roman(match: re.Match[str]) -> str:
 
 def _thing_roman(match: re.Match[str]) -> str:
     value = roman_value(match[2])
-    if value is None or (match[2] == "I" and match[1].islower()):
+    is_letter = match[2] in {"C", "L"} and match[1].lower() not in {"chapter", "psalm", "canto", "sonnet", "stave"}
+    if value is None or is_letter or (match[2] == "I" and match[1].islower()):
         return match.group()
     return f"{match[1]} {cardinal(value)}"
 

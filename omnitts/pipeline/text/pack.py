@@ -14,6 +14,7 @@ from typing import Final
 from omnitts.pipeline.text.options import Piece, TextOptions
 from omnitts.types import Pause, Span
 
+_JOINT_S: Final = 0.27  # what joining two sentences adds at most: a blank, an end mark, a breath
 _JOINABLE: Final = frozenset({Pause.CLAUSE, Pause.SENTENCE, Pause.PARAGRAPH})
 
 
@@ -50,7 +51,7 @@ def pack(atoms: Sequence[Atom], text_length: int, options: TextOptions) -> Itera
             span=Span(start, end),
             pause=last.pause,
             pause_s=pause_s,
-            seconds=sum(atom.seconds for atom in group),
+            seconds=_seconds(group),
             speaker=first.speaker,
             language=first.language,
             source=first.source,
@@ -89,7 +90,7 @@ def _fill(segment: list[Atom], options: TextOptions) -> list[list[Atom]]:
     joined: list[list[Atom]] = []
     for group in groups:
         if joined and (_seconds(joined[-1]) < options.short_s or _seconds(group) < options.short_s):
-            total_s = _seconds(joined[-1]) + _seconds(group)
+            total_s = _seconds(joined[-1] + group)
             limit_s = options.budget_s if joined[-1][-1].block_idx == group[0].block_idx else target_s
             if total_s <= limit_s:
                 joined[-1] = joined[-1] + group
@@ -102,7 +103,7 @@ def _join_headings(groups: list[list[Atom]], options: TextOptions) -> list[list[
     """``CHAPTER I`` and the title below it are one announcement; a tiny heading alone is the listener's to hear."""
     joined: list[list[Atom]] = []
     for group in groups:
-        if joined and _seconds(joined[-1]) < options.short_s and _seconds(joined[-1]) + _seconds(group) <= options.target_s:
+        if joined and _seconds(joined[-1]) < options.short_s and _seconds(joined[-1] + group) <= options.target_s:
             joined[-1] = joined[-1] + group
         else:
             joined.append(group)
@@ -135,7 +136,7 @@ def _even_parts(paragraph: list[Atom], target_s: float) -> list[list[Atom]]:
             aim_s = _even_share(remaining_s, target_s)
             part, part_s = [], 0.0
         part.append(atom)
-        part_s += atom.seconds
+        part_s += atom.seconds + _JOINT_S
     parts.append(part)
     return parts
 
@@ -145,7 +146,7 @@ def _even_share(seconds: float, target_s: float) -> float:
 
 
 def _seconds(group: Sequence[Atom]) -> float:
-    return sum(atom.seconds for atom in group)
+    return sum(atom.seconds for atom in group) + (len(group) - 1) * _JOINT_S
 
 
 def _joined(group: Sequence[Atom]) -> str:

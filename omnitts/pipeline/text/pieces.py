@@ -42,10 +42,7 @@ def pieces_of(
             _add_block(atoms, block, block_idx, offset, options, lexicon, report)
         offset += len(block.text) + len(BLOCK_SEPARATOR)
     if atoms:
-        last = atoms[-1]
-        is_fixed = chapter.blocks[last.block_idx].spoken
-        if not is_fixed:
-            atoms[-1] = with_pause(last, Pause.CHAPTER, last.asked_pause_s)
+        atoms[-1] = with_pause(atoms[-1], Pause.CHAPTER, atoms[-1].asked_pause_s)
     yield from pack(atoms, max(0, offset - len(BLOCK_SEPARATOR)), options)
 
 
@@ -121,7 +118,7 @@ def _atoms_of(
                     seconds=seconds,
                     pause=pause,
                     speaker=run.speaker or block.speaker or "",
-                    language=language,
+                    language=language.partition("-")[0],
                     block_idx=block_idx,
                     source=block.source,
                     is_heading=is_heading,

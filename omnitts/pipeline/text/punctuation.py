@@ -33,7 +33,7 @@ _TABLE: Final[dict[int, str | None]] = {
     ord("¡"): " ",
     ord("⁄"): "/",
     ord("∕"): "/",
-    ord("−"): "−",
+    ord("№"): "#",
     ord("\ufffd"): " ",
 }
 _SINGLE_OPENER: Final = re.compile(r"‘(?!(?:tis|twas|twere|twill|em|til|cause|bout|round|neath|n)\b|\d\ds?\b)", re.IGNORECASE)
@@ -43,6 +43,7 @@ _PLAIN_OPENER: Final = re.compile(
 )
 _NOTE_MARK: Final = re.compile(r"\[(?:\d{1,3}|\*+|[a-z])\]|(?<=[^\W\d_])[¹⁰⁴-⁹]+|(?<=[^\W\d_]{3})[²³]+|(?<=[.,;:!?\"'’])[¹²³⁰⁴-⁹]+")
 _DASH: Final = re.compile(r"\s*(?:—+|(?<!-)--+(?!-)|(?<=\s)[–-](?=\s)|–)[\s—–]*")
+_BROKEN_OFF: Final = re.compile(r"\s*(?:—+|--+|–)[\s\"']*\Z")
 _BRACKETS: Final = re.compile(r"\s*[(\[{（［｛][\s]*|\s*[)\]}）］｝]")
 _DROPPED: Final = re.compile(r"[*_~^\\|<>\"]+|(?<!\w)#+(?!\w)")
 _BLANKS: Final = re.compile(r"\s+")
@@ -52,8 +53,7 @@ _SOFT_THEN_HARD: Final = re.compile(r"[,;:]\s*(?=[.!?])")
 _HARD_THEN_SOFT: Final = re.compile(r"([.!?])\s*[,;:]+")
 _HARD_RUN: Final = re.compile(r"[.!?]*[?!][.!?]*")
 _DOTS: Final = re.compile(r"\.{2,}")
-_LEADING: Final = re.compile(r"\A[\s,;:.!?\-–—'’/]+(?=\w)")
-_ABBREVIATED: Final = re.compile(r"\b(?:[a-z]\.)+[a-z]\.\Z")
+_LEADING: Final = re.compile(r"\A[\s,;:.!?\-–—/]+(?=[\w'])")
 _TRAILING_SOFT: Final = re.compile(r"[\s,;:\-–—/]+\Z")
 
 
@@ -74,7 +74,7 @@ def plain_marks(text: str) -> str:
 
 def settle_marks(text: str) -> str:
     """Last step: drops quotes and leftovers, turns dashes and brackets into commas, mends blanks and runs of marks."""
-    text = _DASH.sub(", ", text)
+    text = _DASH.sub(", ", _BROKEN_OFF.sub(".", text))
     text = _BRACKETS.sub(", ", text)
     text = _DROPPED.sub(" ", text)
     text = _BLANKS.sub(" ", text)
