@@ -116,9 +116,7 @@ def build_brain(
     try:
         with torch.device("meta"):
             return Brain(config, towers)
-    except KeyError as error:
-        raise ModelError(f"the config of tower {error} is missing", where=where) from error
-    except (StrictDataclassError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (StrictDataclassError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ModelError(f"the config cannot be built ({error})", where=where) from error
 
 

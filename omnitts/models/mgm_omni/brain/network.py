@@ -69,7 +69,7 @@ class Brain(nn.Module):
         self.vision_tower: Any = None
         self.audio_towers: AudioTowers | None = None
         if config.vision is not None:
-            fields = {"out_hidden_size": config.hidden_size, **towers["vision_config"]}
+            fields = {"out_hidden_size": config.hidden_size, **_fields(towers, "vision_config")}
             known = {
                 k: v
                 for k, v in fields.items()
@@ -78,8 +78,10 @@ class Brain(nn.Module):
             vision_config = Qwen2_5_VLVisionConfig(**known)
             self.vision_tower = from_config(Qwen2_5_VisionTransformerPretrainedModel, vision_config)
         if config.speech is not None and config.projector is not None:
-            main = towers["whisper_aux" if config.speech.kind == "whisper" else "audio_encoder"]
-            self.audio_towers = AudioTowers(config.speech.kind, main, towers.get("whisper_aux"))
+            kind = config.speech.kind
+            main = _fields(towers, "whisper_aux" if kind == "whisper" else "audio_encoder")
+            aux = _fields(towers, "whisper_aux") if kind == "dual" else None
+            self.audio_towers = AudioTowers(kind, main, aux)
             self.speech_projector = build_projector(config.projector)
 
     @property
@@ -175,6 +177,12 @@ class Brain(nn.Module):
             use_cache=True,
         ).last_hidden_state
         return self.lm_head(hidden[:, -1].to(self.lm_head.weight.device)).float()
+
+
+def _fields(towers: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    if not towers.get(name):
+        raise ValueError(f"{name}, the config of a tower, is missing")
+    return towers[name]
 
 
 def _runs(ids: Sequence[int]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""The whole brain against the reference: features, positions, embeddings, logits and greedy tokens (golden brain-lm)."""
+"""The whole brain against the reference: features, positions, embeddings, logits, greedy tokens (golden brain-lm)."""
 
 from __future__ import annotations
 
