@@ -14,21 +14,23 @@ from omnitts.pipeline.tags import three_letters
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A kind of file. ``headroom_db`` is kept under the true-peak ceiling because the coder itself raises peaks.
+    """A kind of file.
 
-    ``cover`` is how a picture gets in: ``stream``, ``tag`` (a base64 comment) or "" for not at all. ``rate`` is the only
-    sample rate the codec has, if there is one. ``tags`` are those that come back when the file is read.
+    ``chapters`` is how marks get in: ``marks`` (ffmpeg's own way), ``comments`` (CHAPTER000 and so on, as Vorbis
+    comments) or "" for not at all; ``cover``: ``stream``, ``comment`` or "". ``headroom_db`` is kept under the
+    true-peak ceiling because the coder raises peaks; ``loss_db`` is how much softer the coder makes speech (measured).
+    ``rate`` is the only sample rate the codec has, if there is one.
     """
 
     name: str
     muxer: str
     options: Mapping[str, Any]
     is_lossy: bool
-    has_chapters: bool
+    chapters: str
     cover: str
     headroom_db: float = 0.0
+    loss_db: float = 0.0
     rate: int | None = None
-    checked_tags: tuple[str, ...] = ("title", "artist", "comment")
 
 
 FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
@@ -38,7 +40,7 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             "ipod",
             {"c:a": "aac", "movflags": "+faststart", "brand": "M4B "},
             is_lossy=True,
-            has_chapters=True,
+            chapters="marks",
             cover="stream",
             headroom_db=0.5,
         ),
@@ -47,18 +49,20 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             "mp3",
             {"c:a": "libmp3lame", "id3v2_version": 3, "write_xing": 1},
             is_lossy=True,
-            has_chapters=True,
+            chapters="marks",
             cover="stream",
             headroom_db=0.5,
+            loss_db=0.45,
         ),
         "opus": Format(
             "opus",
             "opus",
             {"c:a": "libopus", "application": "audio"},
             is_lossy=True,
-            has_chapters=True,
-            cover="tag",
+            chapters="comments",
+            cover="comment",
             headroom_db=1.0,
+            loss_db=0.3,
             rate=48_000,
         ),
         "flac": Format(
@@ -66,10 +70,10 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             "flac",
             {"c:a": "flac", "sample_fmt": "s16", "compression_level": 5},
             is_lossy=False,
-            has_chapters=True,
+            chapters="comments",
             cover="stream",
         ),
-        "wav": Format("wav", "wav", {"c:a": "pcm_s16le", "rf64": "auto"}, is_lossy=False, has_chapters=False, cover=""),
+        "wav": Format("wav", "wav", {"c:a": "pcm_s16le", "rf64": "auto"}, is_lossy=False, chapters="", cover=""),
     }
 )
 DEFAULT_FORMAT: Final = "m4b"

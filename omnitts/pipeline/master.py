@@ -1,8 +1,8 @@
 """Master: a timeline in, the finished file or folder of files out, loud as asked, tagged, and read back.
 
 Sound streams from the clips through a gain and a limiter into ffmpeg; memory does not grow with the book. Everything is
-made in a hidden folder beside the result and gets its final name only after it has been probed and measured. Equal input
-gives equal bytes (with the same ffmpeg). Knows nothing of jobs, text or engines.
+made in a hidden folder beside the result and gets its final name only after it has been probed and measured. Equal
+input gives equal bytes (with the same ffmpeg). Knows nothing of jobs, text or engines.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ import yaml
 
 from omnitts import audio, ffmpeg
 from omnitts.audio import FloatArray
-from omnitts.errors import AudioError, FfmpegError, OmnittsError, OutputError, UsageError
+from omnitts.errors import AudioError, FfmpegError, OutputError, UsageError
 from omnitts.ffmpeg import ChapterMark, Encoder, Encoding, Probe
 from omnitts.pipeline.formats import Format, choose_format, encoder_options
 from omnitts.pipeline.loudness import Loudness, gain_for, limited, measure
 from omnitts.pipeline.staging import publish, staged
 from omnitts.pipeline.stitch import Timeline
-from omnitts.pipeline.tags import Tags, clean, file_tags, metadata_text
+from omnitts.pipeline.tags import Tags, chapter_comments, clean, file_tags, metadata_text
 from omnitts.presets import find_preset
 from omnitts.progress import Event, Progress, Silent
 
 log = logging.getLogger(__name__)
 
 DEFAULT_BITRATES_KBPS: Mapping[str, int] = {"m4b": 64, "mp3": 96, "opus": 32}
-PEAK_ROUNDS = 4  # of encoding again with a lower ceiling when the coder raised a peak above it
+ENCODE_ROUNDS = 4  # of encoding again when the written file peaks too high or is not as loud as it was to be
+LOUDNESS_TOLERANCE_LU = 0.3  # kept without another round; the promise is 0.5
 PEAK_TOLERANCE_DB = 0.05
 DURATION_TOLERANCE_S = 0.15  # coders round to their frames and pad their ends
 CHAPTER_TOLERANCE_S = 0.05
+CHECKED_TAGS = ("title", "artist", "comment")
 EVENT_EVERY_S = 60.0
 MAX_NAME_CHARS = 80
 MAX_NAME_BYTES = 180  # file systems end names at 255 bytes; number, suffix and the staging folder need some
@@ -145,10 +147,15 @@ def _write(
     stage: Path,
     listener: Progress,
 ) -> tuple[list[Path], float, Loudness]:
-    """Encodes all parts, again with a lower ceiling while the written files peak too high. Files, gain, and measures."""
-    ceiling_dbtp = options.true_peak_dbtp - kind.headroom_db
-    for _ in range(PEAK_ROUNDS):
-        gain_db = gain_for(timeline.blocks, timeline.sample_rate, before, options.loudness_lufs, ceiling_dbtp)
+    """Encodes all parts, and again while the written files peak too high or could be nearer to their loudness.
+
+    Returns the files, the gain in dB and what the files measure. Raises `OutputError` when the peak cannot be kept.
+    """
+    aim_lufs = options.loudness_lufs + kind.loss_db
+    ceiling_dbtp = options.true_peak_dbtp - kind.headroom_db + kind.loss_db
+    last_miss_lu = float("inf")
+    for _ in range(ENCODE_ROUNDS):
+        gain_db = gain_for(timeline.blocks, timeline.sample_rate, before, aim_lufs, ceiling_dbtp)
         made = []
         for part in parts:
             blocks = _told(part.timeline.blocks(), part.timeline, "encode", listener)
@@ -156,13 +163,22 @@ def _write(
             made.append(_encode(part, sound, kind, options, stage))
         after = _measure_files(made)
         excess_db = after.true_peak_dbtp - options.true_peak_dbtp
-        if excess_db <= PEAK_TOLERANCE_DB:
+        miss_lu = options.loudness_lufs - after.integrated_lufs if after.is_measurable else 0.0
+        is_low_enough = excess_db <= PEAK_TOLERANCE_DB
+        # A miss that the last round did not make smaller is the limiter's doing: no gain will mend it.
+        if is_low_enough and not LOUDNESS_TOLERANCE_LU < abs(miss_lu) < abs(last_miss_lu):
             return made, gain_db, after
-        log.info("the file peaks %.1f dB too high: encoding again", excess_db)
-        ceiling_dbtp -= excess_db + 0.1
+        log.info("encoding again: peak %+.1f dB, loudness %+.1f LU from what was asked", excess_db, -miss_lu)
+        if not is_low_enough:
+            ceiling_dbtp -= excess_db + 0.1
+        if abs(miss_lu) > LOUDNESS_TOLERANCE_LU:
+            aim_lufs += miss_lu
+        last_miss_lu = miss_lu
+    if is_low_enough:
+        return made, gain_db, after
     raise OutputError(
         f"the file peaks at {after.true_peak_dbtp:.1f} dBTP, over the {options.true_peak_dbtp:.1f} allowed",
-        where=str(made[0].name),
+        where=parts[0].name,
         hint="choose a higher bitrate or a lower loudness",
     )
 
@@ -171,13 +187,17 @@ def _encode(part: _Part, sound: Iterable[FloatArray], kind: Format, options: Mas
     path = stage / part.name
     rate = options.sample_rate or part.timeline.sample_rate
     tags = dict(part.tags)
-    if options.cover is not None and kind.cover == "tag":
+    if options.cover is not None and kind.cover == "comment":
         tags["METADATA_BLOCK_PICTURE"] = picture_block(options.cover)
-    marks = [(mark.title, mark.start_s, mark.end_s) for mark in part.marks] if kind.has_chapters else []
+    marks = [(mark.title, mark.start_s, mark.end_s) for mark in part.marks]
+    if kind.chapters == "comments":
+        tags |= chapter_comments(marks)
+        if "description" in tags:  # a Vorbis DESCRIPTION is read as the comment
+            tags["synopsis"] = tags.pop("description")
     encoding = Encoding(
         muxer=kind.muxer,
         options=encoder_options(kind, rate, options.bitrates_kbps.get(kind.name), tags.get("language", "")),
-        metadata=metadata_text(tags, marks),
+        metadata=metadata_text(tags, marks if kind.chapters == "marks" else []),
         cover=options.cover if kind.cover == "stream" else None,
         speed=part.timeline.speed,
     )
@@ -209,7 +229,7 @@ def _differences(found: Probe, part: _Part, kind: Format, *, has_cover: bool) ->
     tolerance_s = DURATION_TOLERANCE_S + (0.0005 * wanted_s if part.timeline.speed != 1.0 else 0.0)
     if abs(found.duration_s - wanted_s) > tolerance_s:
         yield f"it lasts {found.duration_s:.2f} s instead of {wanted_s:.2f} s"
-    if kind.has_chapters:
+    if kind.chapters:
         if len(found.chapters) != len(part.marks):
             yield f"it has {len(found.chapters)} chapters instead of {len(part.marks)}"
         for number, (mark, wanted) in enumerate(zip(found.chapters, part.marks, strict=False), start=1):
@@ -217,7 +237,7 @@ def _differences(found: Probe, part: _Part, kind: Format, *, has_cover: bool) ->
                 yield f"chapter {number} starts at {mark.start_s:.2f} s instead of {wanted.start_s:.2f} s"
             if mark.title != wanted.title:
                 yield f"chapter {number} is called {mark.title!r} instead of {wanted.title!r}"
-    for name in kind.checked_tags:
+    for name in CHECKED_TAGS:
         if found.tags.get(name, "") != part.tags.get(name, ""):
             yield f"its {name} is {found.tags.get(name, '')!r} instead of {part.tags.get(name, '')!r}"
     if has_cover and kind.cover and not found.has_cover:

@@ -1,4 +1,4 @@
-"""Tags: what a finished file says of itself, as text in ffmpeg's metadata format. Plain strings; starts and writes nothing.
+"""Tags: what a finished file says of itself, as text in ffmpeg's metadata format. Plain strings; writes nothing.
 
 The "AI-narrated" mark goes into the comment, the one field that m4b, mp3, opus, flac and wav all keep.
 """
@@ -85,6 +85,21 @@ def metadata_text(values: dict[str, str], chapters: Iterable[tuple[str, float, f
         lines += ["[CHAPTER]", "TIMEBASE=1/1000", f"START={round(start_s * 1000)}", f"END={round(end_s * 1000)}"]
         lines.append(f"title={_escape(clean(title))}")
     return "\n".join(lines) + "\n"
+
+
+def chapter_comments(chapters: Iterable[tuple[str, float, float]]) -> dict[str, str]:
+    """Chapters as Vorbis comments (``CHAPTER000=00:00:24.555``, ``CHAPTER000NAME=...``), for Opus and FLAC.
+
+    ffmpeg's own writer rounds seconds and milliseconds apart (24.555 becomes 25.555) and skips FLAC.
+    """
+    comments: dict[str, str] = {}
+    for idx, (title, start_s, _) in enumerate(chapters):
+        seconds, milliseconds = divmod(round(start_s * 1000), 1000)
+        minutes, seconds = divmod(seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        comments[f"CHAPTER{idx:03d}"] = f"{hours:02d}:{minutes:02d}:{seconds:02d}.{milliseconds:03d}"
+        comments[f"CHAPTER{idx:03d}NAME"] = clean(title)
+    return comments
 
 
 def clean(value: str) -> str:
