@@ -46,6 +46,10 @@ class Waveform:
         start, end = (max(0, round(t * self.sample_rate)) for t in (start_s, end_s))
         return Waveform(self.samples[start:end], self.sample_rate)
 
+    def save(self, path: str | Path) -> None:
+        """Writes a WAV or FLAC file, as `save` does."""
+        save(self, Path(path))
+
 
 def load(path: Path, sample_rate: int | None = None) -> Waveform:
     """Reads a whole audio file as mono (mean of channels), resampled (soxr HQ) if ``sample_rate`` is given.

@@ -132,7 +132,8 @@ class Utterance:
 
     ``id`` is a hash of all that decides its sound (spoken text, language, speed, voice, engine, model revision,
     sampling, seed): see `omnitts.pipeline.plan`. ``span`` is its place in ``Chapter.text``; the spans of a chapter's
-    utterances follow each other without gap or overlap and rebuild the text exactly. ``pause_s`` is silence after it.
+    utterances follow each other without gap or overlap and rebuild the text exactly. ``pause_s`` is silence after it;
+    ``estimate_s`` is how long it will probably sound.
     """
 
     id: str
@@ -146,6 +147,7 @@ class Utterance:
     speaker: str = ""
     language: str = ""
     source: str = ""
+    estimate_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,9 @@ def plan(book: Book, casting: Casting, options: PlanOptions) -> Plan:
     findings = Findings(casting, options.sound.languages, text_options.budget_s)
     num_spoken = 0
     for book_idx, chapter in enumerate(book.chapters):
-        planned, spoken = _plan_chapter(chapter, book_idx, num_spoken, casting, options, text_options, lexicon, findings)
+        planned, spoken = _plan_chapter(
+            chapter, book_idx, num_spoken, casting, options, text_options, lexicon, findings
+        )
         chapters.append(planned)
         utterances.extend(spoken)
         num_spoken += planned.chapter_idx is not None
@@ -207,6 +209,7 @@ def _utterances(
             speaker=piece.speaker,
             language=piece.language,
             source=piece.source,
+            estimate_s=piece.seconds / sound.speed,
         )
 
 

@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS utterances (
 CREATE TABLE IF NOT EXISTS takes (
     utterance_id TEXT NOT NULL, take INTEGER NOT NULL, seed INTEGER NOT NULL, file TEXT NOT NULL,
     duration_s REAL NOT NULL, sample_rate INTEGER NOT NULL, synthesis_s REAL NOT NULL, failure TEXT NOT NULL,
-    verdict TEXT, checks TEXT NOT NULL DEFAULT '',
+    verdict TEXT, accepted INTEGER, checks TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (utterance_id, take));
 """
 
@@ -111,12 +111,6 @@ class Job:
         row = self._db.execute("SELECT text FROM utterances WHERE id = ?", (utterance_id,)).fetchone()
         return "" if row is None else str(row[0])
 
-    def mark(self, utterance_ids: Iterable[str], status: Status) -> None:
-        with self._db:
-            self._db.executemany(
-                "UPDATE utterances SET status = ? WHERE id = ?", [(status.value, key) for key in utterance_ids]
-            )
-
     # Takes ----------------------------------------------------------------------------------------------------------
 
     def add_take(
@@ -131,21 +125,26 @@ class Job:
         clip = Clip(utterance_id, take, seed, file, sound.duration_s, sound.sample_rate, synthesis_s)
         with self._db:
             self._db.execute(
-                "INSERT OR REPLACE INTO takes VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, '')",
+                "INSERT OR REPLACE INTO takes VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, '')",
                 (utterance_id, take, seed, file, clip.duration_s, clip.sample_rate, synthesis_s, failure),
             )
-            self._set_status(utterance_id, Status.SPOKEN)
+            self._update_status(utterance_id)
         return Take(clip, failure)
 
     def record(self, clip: Clip, verdict: Verdict, checks: str = "") -> None:
-        """Stores a verdict; the utterance becomes accepted or rejected. ``checks`` names the rules that gave it."""
-        status = Status.ACCEPTED if verdict.accepted else Status.REJECTED
+        """Stores a verdict, which may change the utterance's status. ``checks`` names the rules that gave it."""
         with self._db:
             self._db.execute(
-                "UPDATE takes SET verdict = ?, checks = ? WHERE utterance_id = ? AND take = ?",
-                (json.dumps(asdict(verdict), ensure_ascii=False), checks, clip.utterance_id, clip.take),
+                "UPDATE takes SET verdict = ?, accepted = ?, checks = ? WHERE utterance_id = ? AND take = ?",
+                (
+                    json.dumps(asdict(verdict), ensure_ascii=False),
+                    verdict.accepted,
+                    checks,
+                    clip.utterance_id,
+                    clip.take,
+                ),
             )
-            self._set_status(clip.utterance_id, status)
+            self._update_status(clip.utterance_id)
 
     def takes(self, utterance_id: str) -> list[Take]:
         """All takes of an utterance, oldest first."""
@@ -168,6 +167,14 @@ class Job:
             " WHERE id IN (SELECT utterance_id FROM pieces)"
         )
         return {utterance_id: (spoken, extra) for utterance_id, spoken, extra in rows}
+
+    def take_number(self, utterance_id: str) -> tuple[int, int]:
+        """The same for one utterance."""
+        row = self._db.execute(
+            "SELECT (SELECT COUNT(*) FROM takes WHERE utterance_id = id), extra_takes FROM utterances WHERE id = ?",
+            (utterance_id,),
+        ).fetchone()
+        return int(row[0]), int(row[1])
 
     def grant_takes(self, utterance_ids: Iterable[str], extra: int) -> None:
         """Lets these be spoken ``extra`` times more, with new seeds (`omnitts job retry`)."""
@@ -201,7 +208,12 @@ class Job:
                 path.unlink()
         return freed
 
-    def _set_status(self, utterance_id: str, status: Status) -> None:
+    def _update_status(self, utterance_id: str) -> None:
+        """Accepted with one accepted take, else spoken while a take waits for its verdict, else rejected."""
+        verdicts = [
+            row[0] for row in self._db.execute("SELECT accepted FROM takes WHERE utterance_id = ?", (utterance_id,))
+        ]
+        status = Status.ACCEPTED if 1 in verdicts else Status.SPOKEN if None in verdicts else Status.REJECTED
         self._db.execute("UPDATE utterances SET status = ? WHERE id = ?", (status.value, utterance_id))
 
 
