@@ -13,7 +13,7 @@ from omnitts.pipeline.read.cleaning import count_words
 from omnitts.pipeline.read.flow import Item
 from omnitts.pipeline.read.notes import strip_label
 from omnitts.pipeline.read.options import NoteMode
-from omnitts.pipeline.read.titles import choose_title, is_label, key, merge_title, starts_like_part
+from omnitts.pipeline.read.titles import calm_capitals, choose_title, is_label, key, merge_title, starts_like_part
 from omnitts.types import Block, BlockKind, Chapter
 
 NOTES_REASON = "notes (--notes inline or end reads them)"
@@ -180,5 +180,5 @@ def _stand_in_title(reason: str, blocks: list[Block]) -> str:
     """For a stretch without heading: the kind of matter it is, else its first words."""
     if reason and reason != "no text":
         return reason.split(" (")[0].capitalize()
-    words = blocks[0].text.split()
+    words = calm_capitals(blocks[0].text).split()
     return " ".join(words[:6]) + ("…" if len(words) > 6 else "") if words else "Untitled"

@@ -44,11 +44,9 @@ def read_txt(source: Source, options: ReadOptions) -> Book:
     items_drafts = split_text(groups, title) if groups else []
     drafts = [replace(draft, items=[_without_marks(item) for item in draft.items]) for draft in items_drafts]
     labels = _mark_notes(drafts)
-    drafts = [
-        *_wrapping(lines[:start], 0, gutenberg.HEADER_REASON),
-        *_apart_credits(drafts),
-        *_wrapping(lines[stop:], stop, gutenberg.LICENCE_REASON),
-    ]
+    header = _wrapping(lines[:start], 0, gutenberg.HEADER_REASON)
+    _move_credits(drafts, header)
+    drafts = [*header, *drafts, *_wrapping(lines[stop:], stop, gutenberg.LICENCE_REASON)]
     return Book(
         title=title,
         chapters=chapters_of(drafts, (title, author), options.notes, labels),
@@ -90,13 +88,10 @@ def _wrapping(lines: list[str], before: int, reason: str) -> list[Draft]:
     return [Draft(items, reason, source=f"line {before + 1}", skip_reason=reason)]
 
 
-def _apart_credits(drafts: list[Draft]) -> list[Draft]:
-    """ "Produced by ..." right under the header belongs to the header."""
-    if not drafts or not drafts[0].items or not gutenberg.is_production_credit(drafts[0].items[0].block.text):
-        return drafts
-    first = drafts[0]
-    credit = Draft(first.items[:1], "Production credit", source=first.source, skip_reason=gutenberg.HEADER_REASON)
-    return [credit, replace(first, items=first.items[1:]), *drafts[1:]]
+def _move_credits(drafts: list[Draft], header: list[Draft]) -> None:
+    """A line "Produced by ..." right under the header belongs to it."""
+    if header and drafts and drafts[0].items and gutenberg.is_production_credit(drafts[0].items[0].block.text):
+        header[0].items.append(drafts[0].items.pop(0))
 
 
 def _title_and_author(openings: list[str], fields: dict[str, str], source: Source) -> tuple[str, str]:

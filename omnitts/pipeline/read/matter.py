@@ -62,7 +62,7 @@ _BY_TITLE: tuple[tuple[re.Pattern[str], Matter], ...] = tuple(
         (r"index|general index|register|stichwortverzeichnis|index of .{1,40}|索引", INDEX),
         (r"list of (?:illustrations|figures|tables|maps|plates|charts|photographs)|illustrations|abbildungsverzeichnis|table des illustrations", LISTING),
         (r"(?:selected |select )?bibliography|works cited|references|literaturverzeichnis|bibliographie|bibliografía|bibliografia|参考文献", BIBLIOGRAPHY),
-        (r"(?:end|foot)?notes|anmerkungen|fußnoten|notes de bas de page|notas|注释|註釋", NOTES),
+        (r"(?:end|foot)?notes?|anmerkungen|fußnoten|notes de bas de page|notas|注释|註釋", NOTES),
         (r"(?:also|other (?:books|titles|works)|books|more) (?:available )?(?:by|from)\b.{0,60}|(?:similar|recommended) books|recommendations|advertisements?|newsletter.{0,20}"
          r"|you may also (?:like|enjoy).{0,40}|discover more.{0,40}|praise(?: for .{1,80})?|also available", ADVERTISEMENT),
         (r"about the (?:author|editor|translator|publisher|type)s?|(?:über|zu) (?:den autor|die autorin)|à propos de l['’]auteure?|作者简介|关于作者", ABOUT_AUTHOR),
@@ -115,9 +115,16 @@ def _by_type(types: frozenset[str]) -> Matter | None:
 
 def _by_title(candidate: Candidate) -> Matter | None:
     matter = by_title(candidate.title)
+    if matter is INDEX and candidate.place < FRONT_SHARE and _mean_line_words(candidate.blocks) < 10:
+        return LISTING  # a contents list's last line, "Index", followed by the list of illustrations
     if matter in (NOTES, ABOUT_AUTHOR, INDEX, BIBLIOGRAPHY) and candidate.end_place < BACK_SHARE:
         return None
     return matter
+
+
+def _mean_line_words(blocks: Sequence[Block]) -> float:
+    lines = [line for block in blocks for line in block.text.split("\n") if line]
+    return sum(map(count_words, lines)) / max(1, len(lines))
 
 
 def _fits(matter: Matter, words: int, blocks: Sequence[Block]) -> bool:

@@ -76,6 +76,7 @@ _SMALL_WORDS = frozenset(
         "der",
     ]
 )
+_ABBREVIATIONS = frozenset(("MR", "MRS", "DR", "ST", "MS", "SR", "JR"))
 _ENDS_SENTENCE = re.compile(r"[.!?:;,…。！？：]$")
 
 
@@ -176,11 +177,17 @@ def _calm_word(word: str, *, first: bool, label_before: str | bool) -> str:
     bare = word.strip(".,:;!?()[]\"'“”‘’—–-")
     if ROMAN.fullmatch(bare) and (label_before or first) and bare not in {"I", "MIX", "DI", "MI", "LI"}:
         return word
-    if bare == "I" or any(mark in bare for mark in ".") or (bare.isalpha() and len(bare) > 1 and not _has_vowel(bare)):
+    if (
+        bare == "I"
+        or any(mark in bare for mark in ".")
+        or (bare.isalpha() and len(bare) > 1 and not _has_vowel(bare) and bare not in _ABBREVIATIONS)
+    ):
         return word  # I, W.H.D., DNA
     if not first and bare.lower() in _SMALL_WORDS:
         return word.lower()
-    return re.sub(r"[^\W\d_]+(?:['’][^\W\d_]+)*", lambda match: match.group().capitalize(), word)
+    return re.sub(
+        r"(?:[^\W\d_](?=['’]\w{2}))|[^\W\d_]+(?:['’][^\W\d_]+)*", lambda match: match.group().capitalize(), word
+    )
 
 
 def _has_vowel(word: str) -> bool:

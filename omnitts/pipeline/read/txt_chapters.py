@@ -6,7 +6,6 @@ In: `Group`s. Out: the same as `Item`s, and `Draft`s over them. Knows nothing of
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,11 +29,14 @@ from omnitts.types import Block, BlockKind
 MAX_HEADING_CHARS = 90
 MAX_HEADING_LINES = 4
 MAX_HAN_HEADING_CHARS = 40
-MIN_CHAPTER_WORDS = 20  # headings closer together than this, three in a row, are a list of contents
+MIN_CHAPTER_WORDS = 20  # headings in capitals closer together than this are one title
+MAX_LISTED_WORDS = 60  # of a chapter's summary in a list of contents
+MIN_FRONT_WORDS = 120  # more than a title page or a dedication
 PART, CHAPTER, NUMBER, CAPITALS = "part", "chapter", "number", "capitals"
 _MARKED = re.compile(r"^#{1,3}\s+\S")
 _NUMBER_LINE = re.compile(rf"^(?:(\d{{1,3}})|({ROMAN.pattern}))(?:[.)]?|[.)]?\s*[—–:.-]?\s+(?=[A-Z\"“‘À-Þ]).{{1,70}})$")
 _SENTENCE_END = re.compile(r"[,;]$|[a-z]\.$")
+_INITIALS = re.compile(r"^(?:\w+ )?(?:[A-Z]\.\s?)+\w*\.?$")  # a signature, no heading
 _LISTED = re.compile(r"(?:\.\s?){3,}\s*\d+\s*$|\s{3,}\d+\s*$")
 
 
@@ -68,8 +70,11 @@ def split_text(groups: Sequence[Group], book_title: str) -> list[Draft]:
     starts = [heading for heading in headings if heading.idx not in listed]
     blocks = [Item(_block_of(group)) for group in groups]
     titles: dict[int, str] = {}
+    taken: set[int] = set()
     for heading in starts:
-        titles[heading.idx] = _mark_headings(heading, groups, blocks)
+        if heading.idx not in taken:
+            titles[heading.idx], follower = _mark_headings(heading, groups, blocks)
+            taken.add(follower)
     if listed:
         first, last = min(listed), max(listed)
         contents_at = (
@@ -77,14 +82,19 @@ def split_text(groups: Sequence[Group], book_title: str) -> list[Draft]:
         )
         titles = {idx: title for idx, title in titles.items() if not contents_at <= idx <= last}
         titles[contents_at] = "Contents"
-        after = _end_of_contents(groups, last, min((idx for idx in titles if idx > last), default=len(groups)))
-        if after < len(groups):
-            titles.setdefault(after, "")
-    titles.setdefault(0, "")
-    return _cut(titles, blocks, groups, book_title)
+        after = _end_of_contents(groups, listed, min((idx for idx in titles if idx > last), default=len(groups)))
+        if after < len(groups) and after not in titles:
+            heading = _heading_of(after, groups[after])
+            titles[after] = _mark_headings(heading, groups, blocks)[0] if heading else ""
+    if 0 not in titles:
+        heading = _heading_of(0, groups[0])
+        titles[0] = _mark_headings(heading, groups, blocks)[0] if heading else ""
+    if len(titles) == 1:
+        titles[0] = titles[0] or book_title
+    return _cut(titles, blocks, groups)
 
 
-def _cut(titles: dict[int, str], items: list[Item], groups: Sequence[Group], book_title: str) -> list[Draft]:
+def _cut(titles: dict[int, str], items: list[Item], groups: Sequence[Group]) -> list[Draft]:
     drafts: list[Draft] = []
     begin: int | None = None
     part = ""
@@ -125,25 +135,49 @@ def _block_of(group: Group) -> Block:
 
 
 def _chapter_headings(groups: Sequence[Group]) -> list[_Heading]:
-    """Headings that begin chapters: those that say so; else a rising series of numbers; else lines in capitals."""
+    """Headings that begin chapters: those that say so; else a rising series of numbers; else lines in capitals.
+
+    What stands before the first of them under a heading in capitals is a chapter too, if it is longer than a title page.
+    """
     found = [heading for idx, group in enumerate(groups) if (heading := _heading_of(idx, group))]
-    kinds = Counter(heading.kind for heading in found)
-    chosen = {PART, CHAPTER}
+    chosen = [heading for heading in found if heading.kind in (PART, CHAPTER)]
     numbers = _rising([heading for heading in found if heading.kind == NUMBER])
-    numbered_chapters = sum(1 for h in found if h.kind == CHAPTER and not NAMED_CHAPTER.fullmatch(groups[h.idx].text))
-    if numbered_chapters < 2 and len(numbers) >= 2:
-        return sorted(
-            [heading for heading in found if heading.kind in chosen] + numbers, key=lambda heading: heading.idx
-        )
-    if numbered_chapters < 2 and kinds[PART] < 2 and kinds[CAPITALS] >= 2:
-        chosen.add(CAPITALS)
-    return [heading for heading in found if heading.kind in chosen]
+    capitals = [heading for heading in found if heading.kind == CAPITALS]
+    num_chapters = sum(1 for h in chosen if h.kind == CHAPTER and not NAMED_CHAPTER.fullmatch(groups[h.idx].text))
+    num_parts = sum(1 for heading in chosen if heading.kind == PART)
+    main = [heading for heading in chosen if heading.kind == CHAPTER] or chosen
+    if num_chapters < 2 and len(numbers) >= 2:
+        chosen, main = chosen + numbers, numbers
+    elif num_chapters < 2 and num_parts < 2 and len(capitals) >= 2:
+        chosen, main = _apart(chosen + capitals, groups), []
+    first = min((heading.idx for heading in main), default=0)
+    stops = {heading.idx: after.idx for heading, after in zip(found, found[1:], strict=False)}
+    for heading in capitals:
+        if heading.idx < first and _words(groups[heading.idx : stops.get(heading.idx, first)]) > MIN_FRONT_WORDS:
+            chosen.append(heading)
+    return sorted(set(chosen), key=lambda heading: heading.idx)
+
+
+def _apart(headings: list[_Heading], groups: Sequence[Group]) -> list[_Heading]:
+    """Without those that follow another one at once: the lines of a title page, or a chapter's second title."""
+    kept: list[_Heading] = []
+    before: _Heading | None = None
+    for heading in sorted(headings, key=lambda heading: heading.idx):
+        follows_at_once = before is not None and _words(groups[before.idx : heading.idx]) < MIN_CHAPTER_WORDS
+        if heading.kind != CAPITALS or not follows_at_once:
+            kept.append(heading)
+        before = heading
+    return kept
+
+
+def _words(groups: Sequence[Group]) -> int:
+    return sum(count_words(group.text) for group in groups)
 
 
 def _heading_of(idx: int, group: Group) -> _Heading | None:
     if group.kind is BlockKind.SCENE_BREAK or len(group.lines) > MAX_HEADING_LINES:
         return None
-    text = collapse(" ".join(group.lines))
+    text = collapse(" ".join(group.lines)).strip("_*=~ ")
     if not text or len(text) > MAX_HEADING_CHARS + 30 or not (group.blank_before or idx == 0):
         return None
     first = collapse(group.lines[0]).strip("_*=~ ")
@@ -167,6 +201,7 @@ def _heading_of(idx: int, group: Group) -> _Heading | None:
         and len(text) <= 70
         and not re.search(r"[,;:]$", text)
         and not text.startswith(("[", "(", '"', "“"))
+        and not _INITIALS.search(text)
     ):
         return _Heading(idx, CAPITALS)
     return None
@@ -207,8 +242,7 @@ def _contents_list(headings: list[_Heading], groups: Sequence[Group]) -> set[int
     run: list[_Heading] = [headings[0]]
     best: list[_Heading] = []
     for before, heading in zip(headings, headings[1:], strict=False):
-        between = sum(count_words(group.text) for group in groups[before.idx : heading.idx])
-        if between <= MIN_CHAPTER_WORDS:
+        if _words(groups[before.idx : heading.idx]) <= MAX_LISTED_WORDS:
             run.append(heading)
             continue
         best = run if len(run) >= 3 and len(run) > len(best) else best
@@ -229,36 +263,40 @@ def _label_key(text: str) -> str:
     return key(match.group()) if match else key(text)
 
 
-def _end_of_contents(groups: Sequence[Group], last: int, stop: int) -> int:
-    """Where the list ends after its last heading: its title line may follow, prose does not belong to it."""
-    idx = last + 1
-    while (
-        idx < stop
-        and idx < last + 3
-        and len(groups[idx].lines) <= 2
-        and count_words(groups[idx].text) <= 12
-        and not groups[idx].text.endswith(".")
-    ):
+def _end_of_contents(groups: Sequence[Group], listed: set[int], stop: int) -> int:
+    """Where the list ends after its last heading: summaries may follow it as they usually follow the others."""
+    order = sorted(listed)
+    gaps = sorted(_words(groups[one + 1 : other]) for one, other in zip(order, order[1:], strict=False))
+    usual = gaps[len(gaps) // 2]
+    idx, words = order[-1] + 1, 0
+    while idx < stop and _heading_of(idx, groups[idx]) is None:
+        words += count_words(groups[idx].text)
+        if words > 2 * usual:
+            break
         idx += 1
     return idx
 
 
-def _mark_headings(heading: _Heading, groups: Sequence[Group], items: list[Item]) -> str:
-    """Turns a heading's group, and a title that follows a bare number, into heading blocks. Returns the title."""
+def _mark_headings(heading: _Heading, groups: Sequence[Group], items: list[Item]) -> tuple[str, int]:
+    """Turns a heading's group, and a title that follows a bare number, into heading blocks.
+
+    Returns the title and the index of the last group that is part of it.
+    """
     group = groups[heading.idx]
     lines = [collapse(line).strip("_=~") for line in group.lines]
     level = 1 if heading.kind == PART else 2
     text = " ".join(line for line in lines if line)
     items[heading.idx] = Item(Block(BlockKind.HEADING, text, f"line {group.line}", level))
     parts = [lines[0], " ".join(lines[1:])] if len(lines) > 1 and is_label(lines[0]) else [text]
-    follower = heading.idx + 1
+    last, follower = heading.idx, heading.idx + 1
     if len(parts) == 1 and is_label(text) and follower < len(groups) and _is_title_line(groups[follower]):
         title = groups[follower]
         items[follower] = Item(
             Block(BlockKind.HEADING, collapse(" ".join(title.lines)).strip("_"), f"line {title.line}", level + 1)
         )
         parts.append(title.text)
-    return merge_title([part.strip("_") for part in parts if part])
+        last = follower
+    return merge_title([part.replace("_", "") for part in parts if part]), last
 
 
 def _is_title_line(group: Group) -> bool:
@@ -270,10 +308,12 @@ def _is_title_line(group: Group) -> bool:
         or not 2 <= len(text) <= MAX_HEADING_CHARS
     ):
         return False
-    if re.search(r"[,;:]$|[.!?]['\"”’]$", text) or text[0] in "\"“‘'[(" or is_label(text):
+    if re.search(r"[,;:]$|[.!?]['\"”’]$", text) or is_label(text):
         return False
     if text.isupper():
         return True
+    if text[0] in "\"“‘'[(":
+        return False
     words = [word for word in re.findall(r"[^\W\d_]+", text) if len(word) > 3]
     capitals = sum(1 for word in words if word[0].isupper())
     if any("\u4e00" <= char <= "\u9fff" for char in text):
