@@ -18,7 +18,7 @@ from omnitts.models.layout import MANIFEST_FILE, PARTIAL_DIR, Kind, check_layout
 from omnitts.models.manifest import Manifest, Verification, read_manifest, verify
 
 __all__ = [
-    "KNOWN_MODELS", "KnownModel", "StoredModel", "Verification", "check_layout", "check_repo", "find_known",
+    "KNOWN_MODELS", "KnownModel", "StoredModel", "Verification", "check_layout", "check_repo", "find_folder", "find_known",
     "list_models", "locate_model", "model_revision", "remove_model", "store_folder", "verify",
 ]  # fmt: skip
 
@@ -85,9 +85,23 @@ def locate_model(reference: str, *, revision: str | None = None) -> Path:
     Face cache. ``revision`` is a commit (or its beginning), branch or tag; without it the one that was pulled.
     Raises `ModelError` naming what is missing and the command to get it.
     """
+    folder = find_folder(reference, revision=revision)
+    missing = check_layout(folder)
+    if missing:
+        manifest = read_manifest(folder)
+        hint = _pull_hint(manifest.repo, manifest.revision) if manifest else "copy the missing files into the folder"
+        raise ModelError(f"{', '.join(missing)} missing", where=str(folder), hint=hint)
+    return folder
+
+
+def find_folder(reference: str, *, revision: str | None = None) -> Path:
+    """Like `locate_model`, but the folder may be incomplete."""
     folder, known = Path(reference).expanduser(), find_known(reference)
     if folder.is_dir() and (known is None or (folder / "config.json").is_file()):
-        return _complete(folder, revision)
+        if revision is not None and not _is_revision(read_manifest(folder), revision):
+            what = f"the folder is not known to hold revision {revision}"
+            raise ModelError(what, where=str(folder), hint="leave the revision out")
+        return folder
     if known is None and not _HUB_ID.fullmatch(reference):
         names = ", ".join(model.short_name for model in KNOWN_MODELS)
         hint = f"give a folder, a hub id (owner/name) or one of: {names}"
@@ -95,10 +109,10 @@ def locate_model(reference: str, *, revision: str | None = None) -> Path:
     repo = known.repo if known else reference
     for candidate in (store_folder(repo, revision), store_folder(repo, None)):
         if (candidate / MANIFEST_FILE).is_file() and _is_revision(read_manifest(candidate), revision):
-            return _complete(candidate, None)
+            return candidate
     cached = _in_hub_cache(repo, revision)
     if cached is not None:
-        return _complete(cached, None)
+        return cached
     at = f" at revision {revision}" if revision else ""
     raise ModelError(f"the model is not on this machine{at}", where=repo, hint=_pull_hint(repo, revision))
 
@@ -121,19 +135,6 @@ def store_folder(repo: str, revision: str | None) -> Path:
     """Where a model is pulled to; another revision than the usual one gets a folder of its own."""
     suffix = "" if revision in (None, DEFAULT_REVISION) else f"@{revision}"
     return paths.models_dir() / (repo + suffix).replace("/", "--")
-
-
-def _complete(folder: Path, revision: str | None) -> Path:
-    if revision is not None and not _is_revision(read_manifest(folder), revision):
-        raise ModelError(
-            f"the folder is not known to hold revision {revision}", where=str(folder), hint="leave the revision out"
-        )
-    missing = check_layout(folder)
-    if missing:
-        manifest = read_manifest(folder)
-        hint = _pull_hint(manifest.repo, manifest.revision) if manifest else "copy the missing files into the folder"
-        raise ModelError(f"{', '.join(missing)} missing", where=str(folder), hint=hint)
-    return folder
 
 
 def _is_revision(manifest: Manifest | None, revision: str | None) -> bool:

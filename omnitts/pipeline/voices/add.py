@@ -19,7 +19,7 @@ from omnitts.audio import Waveform
 from omnitts.errors import OutputError, UsageError, VoiceError
 from omnitts.pipeline.voices.card import CLIP_FILE, VoiceCard, check_name, file_sha256, load_voice, write_card
 from omnitts.pipeline.voices.inspection import QUIET_DBFS, Inspection, Severity, inspect
-from omnitts.pipeline.voices.library import EXCERPT_S, LONGEST_S, find_entry, load_clip, read_sidecar
+from omnitts.pipeline.voices.library import EXCERPT_S, LONGEST_S, find_entry, guess_language, load_clip, read_sidecar
 from omnitts.pipeline.voices.trim import Trimmed, speech_spans, trim
 from omnitts.types import Voice
 
@@ -72,7 +72,7 @@ def add_voice(options: AddOptions, transcriber: Listener | None) -> Added:
     kept = trim(waveform, speech_spans(waveform), longest_s=LONGEST_S, excerpt_s=EXCERPT_S)
     text = options.text if options.text is not None else read_sidecar(options.clip)
     _refuse_text_of_more(text, kept, options.clip)
-    language = options.language.lower() or ("zh" if is_chinese(text) else "en")
+    language = options.language.lower() or guess_language(text)
     heard = transcriber.transcribe(kept.waveform, language).text.strip() if transcriber else ""
     transcript = " ".join((text or heard).split())
     inspection = inspect(kept.waveform, transcript, wer=error_rate(transcript, heard, language) if text else None)
@@ -101,10 +101,6 @@ def error_rate(transcript: str, heard: str, language: str) -> float | None:
     from omnitts.pipeline.check.wer import compare
 
     return compare(transcript, heard, language).wer
-
-
-def is_chinese(text: str) -> bool:
-    return any("\u4e00" <= letter <= "\u9fff" for letter in text)
 
 
 def _refuse_taken(name: str, force: bool) -> None:

@@ -176,7 +176,7 @@ def _content(clip: Inspection, transcript: str) -> list[Finding]:
         return found
     if clip.wer is not None and clip.wer > DOUBTFUL_WER:
         make = _fault if clip.wer > MISMATCH_WER else _warning
-        what = f"the transcript differs from what is heard ({clip.wer:.0%} of its words)"
+        what = f"the transcript differs from what is heard ({min(clip.wer, 1.0):.0%} of its words)"
         found.append(make("transcript", what, "correct it with --text: a wrong transcript leaks into the speech"))
     letters_per_s = sum(_weight(letter) for letter in transcript) / clip.speech_s
     if not SLOWEST_CPS <= letters_per_s <= FASTEST_CPS:

@@ -87,8 +87,25 @@ def resolve_voice(name_or_path: str, transcript: str | None = None, language: st
         return _overruled(load_voice(entry.folder), transcript, language)
     path = Path(name_or_path).expanduser()
     if not path.is_file():
-        raise _unknown_voice(name_or_path)
+        raise unknown_voice(name_or_path)
     return _voice_of_file(path, transcript, language)
+
+
+def describe_clip(name_or_path: str, transcript: str | None = None, language: str = "") -> tuple[Path, str, str]:
+    """Clip, transcript and language of a voice or a recording, however unfit it is (`resolve_voice` refuses those).
+
+    The language is guessed from the transcript (English or Chinese) when nothing says it. Raises `VoiceError` when
+    nothing has that name.
+    """
+    entry = None if _names_a_file(name_or_path) else find_entry(name_or_path)
+    if entry is not None:
+        voice = _overruled(load_voice(entry.folder), transcript, language)
+        return voice.audio, voice.transcript, voice.language or guess_language(voice.transcript)
+    path = Path(name_or_path).expanduser()
+    if not path.is_file():
+        raise unknown_voice(name_or_path)
+    text = read_sidecar(path) if transcript is None else " ".join(transcript.split())
+    return path, text, language.lower() or guess_language(text)
 
 
 def with_transcript(voice: Voice, transcriber: Listener, language: str = "en") -> Voice:
@@ -108,7 +125,7 @@ def remove_voice(name: str) -> Path:
     """Deletes an own voice with all that was derived from it; returns its former folder. Presets are refused."""
     entry = find_entry(name)
     if entry is None:
-        raise _unknown_voice(name)
+        raise unknown_voice(name)
     if entry.is_preset:
         raise VoiceError("presets cannot be removed", where=name, hint="only voices you added can")
     shutil.rmtree(entry.folder)
@@ -130,6 +147,11 @@ def load_clip(path: Path) -> Waveform:
         return audio.load(path)
     except AudioError as error:
         raise VoiceError(error.what, where=error.where or str(path), hint=_PROMPT_HINT) from error
+
+
+def guess_language(text: str) -> str:
+    """``zh`` for a text with Chinese characters, else ``en``: the two languages the cloning model speaks."""
+    return "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in text) else "en"
 
 
 def _voice_folders(root: Path) -> Iterator[Path]:
@@ -212,7 +234,8 @@ def _overruled(voice: Voice, transcript: str | None, language: str | None) -> Vo
     )
 
 
-def _unknown_voice(name: str) -> VoiceError:
+def unknown_voice(name: str) -> VoiceError:
+    """The error for a name that no voice has, with those that look like it."""
     if _names_a_file(name):
         return VoiceError("no such recording", where=name, hint="check the path, or name a voice: " + _LIST_HINT)
     known = {entry.name.casefold(): entry.name for entry in list_voices()}
