@@ -73,9 +73,13 @@ def _read_soundfile(path: Path) -> tuple[FloatArray, int] | None:
     if not path.is_file():
         raise AudioError("no such file", where=str(path), hint="check the path")
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        # By content: given a name, libsndfile would take a suffix such as .raw at its word.
+        with path.open("rb") as file, soundfile.SoundFile(file.fileno(), closefd=False) as sound:
+            samples, rate = sound.read(dtype="float32", always_2d=True), sound.samplerate
     except (soundfile.LibsndfileError, RuntimeError):
         return None
+    except OSError as error:
+        raise AudioError(f"cannot be read ({error.strerror})", where=str(path), hint="check its permissions") from error
     return np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32)), int(rate)
 
 
@@ -93,16 +97,19 @@ def stream(path: Path, sample_rate: int, block_s: float = 1.0) -> Iterator[Wavef
     """
     import av
 
+    num_samples = 0
     with closing(_open_av(path)) as container:
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate, frame_size=0)
+        # Channels are kept: ffmpeg's own mix to mono weighs each by 0.71, so that stereo speech would clip.
+        resampler = av.AudioResampler(format="fltp", rate=sample_rate, frame_size=0)
         pending: list[FloatArray] = []
         pending_len, block_len = 0, max(1, round(block_s * sample_rate))
         try:
             for frame in _frames(container):
                 for out in resampler.resample(frame):
-                    block = out.to_ndarray().reshape(-1).astype(np.float32, copy=False)
+                    block = out.to_ndarray().mean(axis=0, dtype=np.float32)  # (channels, N) to (N,)
                     pending.append(block)
                     pending_len += len(block)
+                    num_samples += len(block)
                 if pending_len >= block_len:
                     yield Waveform(np.concatenate(pending), sample_rate)
                     pending, pending_len = [], 0
@@ -110,6 +117,8 @@ def stream(path: Path, sample_rate: int, block_s: float = 1.0) -> Iterator[Wavef
             raise AudioError(f"the audio breaks off ({error})", where=str(path), hint="check the file plays") from error
         if pending_len:
             yield Waveform(np.concatenate(pending), sample_rate)
+    if not num_samples:
+        raise AudioError("the file holds no sound", where=str(path), hint="give a recording that plays")
 
 
 def _frames(container: av.container.InputContainer) -> Iterator[Any]:
@@ -125,10 +134,10 @@ def _open_av(path: Path) -> av.container.InputContainer:
         raise AudioError("no such file", where=str(path), hint="check the path")
     hint = "give a WAV, FLAC, MP3, M4A, Opus or Ogg recording"
     try:
-        container = av.open(str(path))
+        container = av.open(f"file:{path}")  # or a name such as "a: b.mp3" would be asked of a protocol "a"
     except (av.FFmpegError, OSError, ValueError) as error:
         raise AudioError("this is not an audio file", where=str(path), hint=hint) from error
-    if not container.streams.audio:
+    if not container.streams.audio or not container.streams.audio[0].rate:
         container.close()
         raise AudioError("the file has no audio track", where=str(path), hint=hint)
     return container
@@ -147,7 +156,11 @@ def encode(waveform: Waveform, container: str = "FLAC", *, bits: int = 16) -> by
     subtype = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}[bits]
     samples = np.clip(waveform.samples, -1.0, 1.0)
     soundfile.write(buffer, samples, waveform.sample_rate, format=container, subtype=subtype)
-    return buffer.getvalue()
+    data = bytearray(buffer.getvalue())
+    peak_chunk = data.find(b"PEAK", 0, 200) if bits == 32 else -1
+    if peak_chunk >= 0:  # libsndfile puts the time of day into float files: 4 bytes after name, size and version
+        data[peak_chunk + 12 : peak_chunk + 16] = bytes(4)
+    return bytes(data)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -155,22 +168,25 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises `OutputError` when the folder cannot be written or the disk is full; nothing is left behind.
     """
-    temporary = ""
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp made it private
-        os.replace(temporary, path)  # noqa: PTH105
+        temporary.chmod(0o644)  # mkstemp made it private
+        temporary.replace(path)
+        temporary = None
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise OutputError(
             f"cannot write ({error.strerror or error})", where=str(path), hint="check the folder and the free space"
         ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def resample(waveform: Waveform, sample_rate: int) -> Waveform:

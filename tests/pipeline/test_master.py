@@ -38,7 +38,7 @@ TAGS = Tags(
 ODD_TITLES = ("I. A = b; #1 \\ \"q\" 'x' %d", "第一章 😀\nsecond line", "[CHAPTER]", "")
 
 
-def png() -> bytes:
+def picture() -> bytes:
     command = [
         "-v",
         "error",
@@ -65,7 +65,7 @@ def write(folder: Path, out: str, **options: object) -> Mastered:
 def test_every_format_holds_what_it_can(tmp_path: Path, name: str) -> None:
     timeline = book(tmp_path / "clips", ODD_TITLES)
     out = tmp_path / f"out 1: 100%d.{name}"
-    mastered = master(timeline, TAGS, out, load_master("audiobook", cover=png()))
+    mastered = master(timeline, TAGS, out, load_master("audiobook", cover=picture()))
     found = ffmpeg.probe(out)
     assert mastered.files == (out,)
     assert found.duration_s == pytest.approx(timeline.duration_s, abs=0.1)
@@ -93,7 +93,7 @@ def test_every_format_holds_what_it_can(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_equal_input_gives_equal_bytes(tmp_path: Path, name: str) -> None:
-    cover = png()
+    cover = picture()
     digests = set()
     for folder in (tmp_path / "a", tmp_path / "b" / "c"):
         mastered = write(folder, f"book.{name}", cover=cover)
@@ -103,7 +103,7 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path, name: str) -> None:
 
 def test_split_by_chapters(tmp_path: Path) -> None:
     timeline = book(tmp_path / "clips", ("One / two", "Three: four?", ""))
-    mastered = master(timeline, TAGS, tmp_path / "out", MasterOptions(format="mp3", split="chapters", cover=png()))
+    mastered = master(timeline, TAGS, tmp_path / "out", MasterOptions(format="mp3", split="chapters", cover=picture()))
     names = ["01 - One two.mp3", "02 - Three four.mp3", "03 - 3.mp3"]
     assert [path.name for path in mastered.files] == names
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
