@@ -24,12 +24,13 @@ from omnitts.types import Book, Chapter, Pause, Problem, Utterance, Voice
 Casting = Mapping[str, Voice | None]
 """Who speaks: a speaker's name (empty for the narrator) to a voice to clone; None is the engine's own narrator."""
 
+_CANONICAL_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _ID_VERSION = 1  # a change of what ids are made of makes every old clip stale: raise it only then
 
 
 @dataclass(frozen=True, slots=True)
 class SoundSettings:
-    """What decides the sound beside text and voice. ``languages`` the engine speaks (empty: any) is only for problems."""
+    """What decides the sound beside text and voice. ``languages`` (the engine's; empty: any) is only for problems."""
 
     engine: str
     revision: str
@@ -153,8 +154,7 @@ def utterance_id(text: str, language: str, voice: Voice | None, sound: SoundSett
         "speed": sound.speed,
         "seed": sound.seed,
     }
-    canonical = json.dumps(decisive, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_CANONICAL_JSON.encode(decisive).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def count_words(text: str) -> int:

@@ -42,23 +42,35 @@ _MEASURES: Final = (
     "支|枝|根|群|排|步|声|眼|亩|里|尺|寸|升|毫升|克|度|万|亿|千|百分点"
 )
 
-_ADDRESS: Final = re.compile(r"(?:https?://)?(?:www\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.(?:com|org|net|cn|edu|gov|io)(?:\.cn)?(?:/[\w/.-]*\w)?")
+_ADDRESS: Final = re.compile(
+    r"(?:https?://)?(?:www\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.(?:com|org|net|cn|edu|gov|io)(?:\.cn)?(?:/[\w/.-]*\w)?"
+)
 _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[A-Za-z0-9-]+)+")
 _DATE: Final = re.compile(r"(?<![\d.])(\d{4})([-/.])(0?[1-9]|1[0-2])\2(0?[1-9]|[12]\d|3[01])(?![\d.])")
 _YEARS: Final = re.compile(rf"(?<!\d)(\d{{4}}){_TO}(\d{{4}})\s*(?=年)")
-_YEAR: Final = re.compile(r"(?<![\d.])(\d{4})\s*(?=年(?!前|后|来|间|以|多|的历史))|(?<!\d)(?:[''’])?(\d\d)\s*(?=年\s*\d{1,2}\s*月)")
+_YEAR: Final = re.compile(
+    r"(?<![\d.])(\d{4})\s*(?=年(?!前|后|来|间|以|多|的历史))|(?<!\d)(?:[''’])?(\d\d)\s*(?=年\s*\d{1,2}\s*月)"
+)
 _CLOCK: Final = re.compile(r"(?<![\d:])([01]?\d|2[0-4])[:：]([0-5]\d)(?:[:：]([0-5]\d))?(?![\d:])")
 _RATIO: Final = re.compile(r"(?<![\d:：])(\d{1,3})\s*[:：]\s*(\d{1,3})(?![\d:：])")
-_SCORE: Final = re.compile(r"(?<=比分)(\s*(?:为|是)?\s*)(\d{1,3})-(\d{1,3})|(?<=以)(\d{1,3})-(\d{1,3})(?=[^\d]{0,4}(?:胜|赢|战胜|击败|输|负|取胜|获胜))")
-_MONEY: Final = re.compile(rf"(?:(?:US|HK)(?=\$))?([¥$€£₩])\s*({_NUMBER})(?:{_TO}\1?({_NUMBER}))?\s*(万亿|亿|万|千|百)?")
+_SCORE: Final = re.compile(
+    r"(?<=比分)(\s*(?:为|是)?\s*)(\d{1,3})-(\d{1,3})|(?<=以)(\d{1,3})-(\d{1,3})(?=[^\d]{0,4}(?:胜|赢|战胜|击败|输|负|取胜|获胜))"
+)
+_MONEY: Final = re.compile(
+    rf"(?:(?:US|HK)(?=\$))?([¥$€£₩])\s*({_NUMBER})(?:{_TO}\1?({_NUMBER}))?\s*(万亿|亿|万|千|百)?"
+)
 _PERCENT: Final = re.compile(rf"([-+])?({_NUMBER})([%‰])?(?:{_TO}({_NUMBER}))?([%‰])")
 _PER: Final = {"%": "百分之", "‰": "千分之"}
 _UNIT_NAMES: Final = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
-_MEASURED: Final = re.compile(rf"(?<![\w.])(-)?({_NUMBER})(?:{_TO}({_NUMBER}))?\s*({_UNIT_NAMES})(?![A-Za-z²³/])", re.ASCII)
+_MEASURED: Final = re.compile(
+    rf"(?<![\w.])(-)?({_NUMBER})(?:{_TO}({_NUMBER}))?\s*({_UNIT_NAMES})(?![A-Za-z²³/])", re.ASCII
+)
 _FRACTION: Final = re.compile(r"(?<![\d/.])(\d{1,4})/(\d{1,4})(?![\d/])")
 _MOBILE: Final = re.compile(r"(?<!\d)(?:\+?86[- ]?)?(1[3-9]\d)[- ]?(\d{4})[- ]?(\d{4})(?!\d)")
 _LANDLINE: Final = re.compile(r"(?<!\d)(0\d{2,3}|400|800)-(\d{3,4})-?(\d{4})(?!\d)")
-_HOTLINE: Final = re.compile(r"((?:拨打|拨通|呼叫|打|电话|热线|报警|号码)(?:[是为:：了]|\s)*)(\d{3,5})(?!\d|个|次|元|分|通|人|年|天)")
+_HOTLINE: Final = re.compile(
+    r"((?:拨打|拨通|呼叫|打|电话|热线|报警|号码)(?:[是为:：了]|\s)*)(\d{3,5})(?!\d|个|次|元|分|通|人|年|天)"
+)
 _ORDINAL_ROMAN: Final = re.compile(r"第\s*([IVXLC]+)(?![A-Za-z])")
 _NUMBER_ONE: Final = re.compile(r"\bNo\.\s*(?=\d)", re.IGNORECASE)
 _ORDINAL: Final = re.compile(r"(第|初)\s*(\d+)")
@@ -81,7 +93,9 @@ _HAN: Final = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _DASHES: Final = re.compile(r"\s*[—─―]+\s*|\s+-+\s+|--+")
 _DOTS: Final = re.compile(r"(?:…|\.{3,}|。{2,})+")
 _INNER_BLANK: Final = re.compile(rf"(?<=[{_HAN}，。！？；：、])\s+|\s+(?=[{_HAN}，。！？；：、])")
-_HALF_MARK: Final = re.compile(rf"(?<=[{_HAN}，。！？])\s*([,;:!?])|([,;:!?])\s*(?=[{_HAN}])|(?<=[{_HAN}])(\.)(?=\s|\Z|[{_HAN}])")
+_HALF_MARK: Final = re.compile(
+    rf"(?<=[{_HAN}，。！？])\s*([,;:!?])|([,;:!?])\s*(?=[{_HAN}])|(?<=[{_HAN}])(\.)(?=\s|\Z|[{_HAN}])"
+)
 _WIDE: Final = {",": "，", ";": "；", ":": "：", "!": "！", "?": "？", ".": "。"}
 _SOFT_RUN: Final = re.compile(r"[，、；：,]+(?=[，、；：。！？.!?,])")
 _HARD_RUN: Final = re.compile(r"[。！？!?]{2,}")
@@ -111,7 +125,9 @@ def _marks(text: str) -> str:
 def _is_wide_letter(character: str) -> bool:
     code = ord(character)
     is_wide = 0xFF10 <= code <= 0xFF5A and (character.isalnum() or character in "：") and character != "："
-    return is_wide or code in {0xFF05, 0xFF04, 0xFF0B, 0xFF1D, 0xFF0F, 0xFF0D, 0xFF0E, 0xFF06} or 0x2160 <= code <= 0x217F
+    return (
+        is_wide or code in {0xFF05, 0xFF04, 0xFF0B, 0xFF1D, 0xFF0F, 0xFF0D, 0xFF0E, 0xFF06} or 0x2160 <= code <= 0x217F
+    )
 
 
 def _odd(found: re.Match[str]) -> str:

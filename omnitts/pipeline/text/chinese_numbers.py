@@ -72,7 +72,9 @@ def number_words(text: str) -> str:
         return f"负{number_words(text[1:])}"
     has_separators = "," in text
     whole, point, decimals = text.replace(",", "").partition(".")
-    if (len(whole) > 1 and whole[0] == "0") or (len(whole) > _LONGEST_UNMARKED and not has_separators and not whole.endswith("0000")):
+    if (len(whole) > 1 and whole[0] == "0") or (
+        len(whole) > _LONGEST_UNMARKED and not has_separators and not whole.endswith("0000")
+    ):
         spoken = digit_by_digit(whole)
     else:
         spoken = large(int(whole or "0"))

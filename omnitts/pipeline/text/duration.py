@@ -16,7 +16,7 @@ _SPELLED_LETTER_S: Final = 0.25  # what a letter said by its name takes beyond i
 _INNER_PAUSE_S: Final = 0.12  # a comma's breath beyond its own character
 _HAN: Final = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 _KANA_HANGUL: Final = re.compile(r"[\u3040-\u30ff\uac00-\ud7af]")
-_SPELLED: Final = re.compile(r"(?<= )[B-HJ-Z](?= )")
+_SPELLED: Final = re.compile(r"[B-HJ-Z](?<= .)(?= )")
 
 
 def estimate_s(spoken: str) -> float:
@@ -30,5 +30,5 @@ def estimate_s(spoken: str) -> float:
         wide_s = num_han / _HAN_CHARACTERS_PER_S + num_syllables / _KANA_HANGUL_PER_S
         num_latin -= num_han + num_syllables
     num_breaths = spoken.count(",") + spoken.count("，") + spoken.count(";") + spoken.count(". ")
-    num_spelled = len(_SPELLED.findall(spoken)) if " " in spoken else 0
+    num_spelled = len(_SPELLED.findall(spoken))
     return num_latin / _LATIN_CHARACTERS_PER_S + wide_s + num_breaths * _INNER_PAUSE_S + num_spelled * _SPELLED_LETTER_S

@@ -11,9 +11,8 @@ from typing import Final
 
 from omnitts.pipeline.text.english_numbers import cardinal, ordinal, plural_of_tens, year
 
-MONTHS: Final = (
-    "January February March April May June July August September October November December"
-).split()  # fmt: skip
+_MONTH_NAMES: Final = "January February March April May June July August September October November December"
+MONTHS: Final = tuple(_MONTH_NAMES.split())
 _ABBREVIATED_MONTHS: Final = {name[:3]: name for name in MONTHS} | {"Sept": "September"}
 _MONTH: Final = rf"({'|'.join(MONTHS)}|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\b\.?)"
 _DAY: Final = r"(\d{1,2})(?:st|nd|rd|th)?"
@@ -31,10 +30,13 @@ _YEAR_RANGE: Final = re.compile(r"(?<![\d$£€,.-])(1[0-9]\d\d|20\d\d)\s?[-–�
 _ERA: Final = re.compile(r"\b(\d{1,4}) (BCE|BC|CE|AD|A\.D\.|B\.C\.)(?!\w)|\b(AD|A\.D\.) (\d{1,4})\b")
 _YEAR_SAID: Final = re.compile(
     r"\b((?:[Ii]n|[Ss]ince|[Bb]y|[Ff]rom|[Uu]ntil|[Tt]ill|[Bb]efore|[Aa]fter|[Oo]f|[Yy]ear|[Cc]irca|[Aa]nd|[Tt]o|"
-    r"(?:[Ss]pring|[Ss]ummer|[Aa]utumn|[Ff]all|[Ww]inter|[Ee]arly|[Ll]ate|[Mm]id)[ -]?(?:of)?)[ -])(1[0-9]\d\d|20\d\d)\b"
-    r"(?![\d,.:/%]*\d|%| (?:of|men|women|people|miles|feet|pounds|dollars|yards|metres|meters|years|hours|days)\b)"
+    r"(?:[Ss]pring|[Ss]ummer|[Aa]utumn|[Ff]all|[Ww]inter|[Ee]arly|[Ll]ate|[Mm]id)[ -]?(?:of)?)[ -])"
+    r"(1[0-9]\d\d|20\d\d)\b(?![\d,.:/%]*\d|%| (?:of|men|women|people|miles|feet|pounds|dollars|yards|metres|meters|years|hours|days)\b)"
 )
-_LONE_YEAR: Final = re.compile(r"(?<![\w$£€#.,:/-])(1[1-9]\d\d|20[1-9]\d)\b(?![\d,.:/%]*\d|%|[A-Za-z°])(?! [a-z]+s\b)(?! (?:men|women|people|feet|children)\b)")
+_LONE_YEAR: Final = re.compile(
+    r"(?<![\w$£€#.,:/-])(1[1-9]\d\d|20[1-9]\d)\b(?![\d,.:/%]*\d|%|[A-Za-z°])(?! [a-z]+s\b)"
+    r"(?! (?:men|women|people|feet|children)\b)"
+)
 
 _CLOCK: Final = re.compile(
     r"(?<![\d:.])([01]?\d|2[0-4])(?:[:.]([0-5]\d))(?::[0-5]\d)?\s?(?:([AaPp])\.?\s?[Mm]\b\.?)|"

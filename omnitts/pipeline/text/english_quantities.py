@@ -55,8 +55,9 @@ _UNITS: Final = {
 }  # fmt: skip
 _POWERS: Final = {"²": "square ", "2": "square ", "³": "cubic ", "3": "cubic "}
 _VULGAR: Final = {
-    "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5), "⅘": (4, 5),
-    "⅙": (1, 6), "⅚": (5, 6), "⅐": (1, 7), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8), "⅑": (1, 9), "⅒": (1, 10),
+    "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3),
+    "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5), "⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅐": (1, 7),
+    "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8), "⅑": (1, 9), "⅒": (1, 10),
 }  # fmt: skip
 
 _UNIT_NAMES: Final = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
@@ -69,11 +70,13 @@ _MONEY: Final = re.compile(
 _PENCE: Final = re.compile(r"(?<![\w.,])(\d{1,2})p\b")
 _CENTS: Final = re.compile(r"(?<![\w.,])(\d{1,3})\s?¢")
 _FEET_INCHES: Final = re.compile(r"(?<![\w.])(\d{1,2})['′’]\s?(\d{1,2})(?:\"|″|”|'')")
-_MEASURE: Final = re.compile(rf"(?<![\w.,/])([-−])?({_NUMBER}|(?:\d+ ?)?[½¼¾⅓⅔⅛⅜⅝⅞])(?:{_RANGE}({_NUMBER}))?\s?(?:-(?=[a-z]+\b))?{_UNIT}")
+_MEASURE: Final = re.compile(
+    rf"(?<![\w.,/])([-−])?({_NUMBER}|(?:\d+ ?)?[½¼¾⅓⅔⅛⅜⅝⅞])(?:{_RANGE}({_NUMBER}))?\s?(?:-(?=[a-z]+\b))?{_UNIT}"
+)
 _PERCENT_RANGE: Final = re.compile(r"%\s?[–-]\s?(?=\d[\d.]*\s?%)")
 _THING_SOLD: Final = re.compile(
-    r"[ ](?:notes?|bills?|coins?|fines?|bets?|tickets?|rewards?|prizes?|deposits?|loans?|che(?:que|ck)s?|bonus|budget|deal|"
-    r"project|house|suit|question|investment|contract|fee|gift|donation|debt)\b"
+    r"[ ](?:notes?|bills?|coins?|fines?|bets?|tickets?|rewards?|prizes?|deposits?|loans?|che(?:que|ck)s?|bonus|budget|"
+    r"deal|project|house|suit|question|investment|contract|fee|gift|donation|debt)\b"
 )
 _VULGAR_NUMBER: Final = re.compile(rf"(?:(\d+)\s?)?([{''.join(_VULGAR)}])")
 _MIXED: Final = re.compile(r"(?<![\w/.,])(\d+)[ -](\d{1,2})/(\d{1,3})(?![\w/])")
@@ -113,7 +116,9 @@ def quantities_to_words(text: str) -> str:
     text = _SCORE.sub(lambda m: f"{cardinal(int(m[1]))} to {cardinal(int(m[2]))}", text)
     text = _TIMES.sub(" times", _BY.sub(" by ", text))
     text = _DOTTED.sub(lambda m: " point ".join(number_words(part) for part in m.group().split(".")), text)
-    text = _NUMBER_RANGE.sub(lambda m: f"{number_words(m[1].rstrip(','))} to {number_words(m[2].rstrip(','))}{_tail_comma(m[2])}", text)
+    text = _NUMBER_RANGE.sub(
+        lambda m: f"{number_words(m[1].rstrip(','))} to {number_words(m[2].rstrip(','))}{_tail_comma(m[2])}", text
+    )
     text = _NEGATIVE.sub("minus ", text)
     text = _GLUED.sub(" ", text) if _DIGIT.search(text) else text
     return _PLAIN.sub(lambda m: number_words(m[1]), text)
@@ -155,7 +160,9 @@ def _measure(match: re.Match[str]) -> str:
     power_words = _POWERS[power] if power else ""
     if not any(character.isdigit() and character.isascii() for character in first) or not first.isascii():
         spoken, is_one = _VULGAR_NUMBER.sub(_vulgar, first), False
-        return f"{spoken} {power_words}{many if ' and ' in spoken else f'of a {one}' if unit not in {'%', '°'} else many}"
+        return (
+            f"{spoken} {power_words}{many if ' and ' in spoken else f'of a {one}' if unit not in {'%', '°'} else many}"
+        )
     spoken, is_one = number_words(first), first == "1"
     if last:
         spoken, is_one = f"{spoken} to {number_words(last)}", False

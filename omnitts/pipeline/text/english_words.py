@@ -24,26 +24,38 @@ _SPOKEN_ABBREVIATIONS: Final = {
     "figs": "figures", "ed": "editor", "eds": "editors", "est": "established", "cf": "compare", "ca": "circa",
     "viz": "namely", "Jan": "January", "Feb": "February", "Apr": "April", "Aug": "August", "Sept": "September",
     "Sep": "September", "Oct": "October", "Nov": "November", "Dec": "December", "Mon": "Monday", "Tues": "Tuesday",
-    "Weds": "Wednesday", "Thurs": "Thursday", "Fri": "Friday",
+    "Weds": "Wednesday", "Thurs": "Thursday", "MS": "manuscript", "MSS": "manuscripts", "Fri": "Friday",
 }  # fmt: skip
 _AMBIGUOUS: Final = frozenset({"ch", "Ch", "ed", "est", "Rep", "Mon", "Fri", "Gen", "Col", "Ft", "Mt", "ca", "Hon"})
 _MAY_END: Final = frozenset({"Jr", "Sr", "Bros", "Esq", "Ave", "Blvd", "Rd", "Inc", "Ltd", "Corp", "Co", "etc"})
 _BEFORE_NUMBER: Final = {
-    "No": "Number", "no": "number", "Nos": "Numbers", "nos": "numbers", "p": "page", "pp": "pages", "P": "Page", "art": "article",
+    "No": "Number", "no": "number", "Nos": "Numbers", "nos": "numbers", "p": "page", "pp": "pages", "P": "Page",
+    "art": "article",
     "Art": "Article", "sec": "section", "Sec": "Section", "par": "paragraph", "op": "opus", "Op": "Opus", "c": "circa",
     "nr": "number", "pt": "part", "Pt": "Part", "vv": "verses", "ll": "lines", "Mar": "March", "Jun": "June",
     "Jul": "July", "ex": "example",
 }  # fmt: skip
-_LETTERS: Final = {"e.g": "for example", "i.e": "that is", "n.b": "note well", "a.m": "a m", "p.m": "p m", "o.k": "okay"}
+_LETTERS: Final = {
+    "e.g": "for example",
+    "i.e": "that is",
+    "n.b": "note well",
+    "a.m": "a m",
+    "p.m": "p m",
+    "o.k": "okay",
+}
 
 _ABBREVIATION: Final = re.compile(
     rf"(?<![\w.])({'|'.join(sorted(_SPOKEN_ABBREVIATIONS, key=len, reverse=True))})\.(?=(\s*)(\S?))"
 )
 _BARE_TITLE: Final = re.compile(r"(?<![\w.])(Mr|Mrs|Ms|Dr|Prof)(?= [A-Z])")
-_NUMBERED: Final = re.compile(rf"(?<![\w.])({'|'.join(sorted(_BEFORE_NUMBER, key=len, reverse=True))})\.\s?(?=\d|[IVXLC]{2,}\b|[VX]\b)")
+_NUMBERED: Final = re.compile(
+    rf"(?<![\w.])({'|'.join(sorted(_BEFORE_NUMBER, key=len, reverse=True))})\.\s?(?=\d|[IVXLC]{(2,)}\b|[VX]\b)"
+)
 _SAINT: Final = re.compile(r"(?<![\w.])St\.?(?= [A-Z])")
 _STREET: Final = re.compile(r"(?<=[a-z] )St\b(\.?)(?=\s*(.?))")
-_TWO_LETTERS: Final = re.compile(r"(?<![\w.])([Ee]\.[Gg]|[Ii]\.[Ee]|N\.B|n\.b|[AaPp]\.[Mm]|O\.K)\.?(?!\w)(?=(\s*)(\S?))")
+_TWO_LETTERS: Final = re.compile(
+    r"(?<![\w.])([Ee]\.[Gg]|[Ii]\.[Ee]|N\.B|n\.b|[AaPp]\.[Mm]|O\.K)\.?(?!\w)(?=(\s*)(\S?))"
+)
 _INITIALS: Final = re.compile(r"(?<![\w.'])((?:[A-Z]\.[ ]?)+)(?=(\S?))")
 _DOTTED_ACRONYM: Final = re.compile(r"(?<![\w.])((?:[A-Z]\.){2,})(?=(\s*)(\S?))")
 _DEGREE: Final = re.compile(r"\b(Ph|B|M|LL)\.(D|Sc|A|Phil|B|Ed)\.(?=(\s*)(\S?))")
@@ -63,38 +75,57 @@ _MONARCHS: Final = (
     "Selim|Suleiman|Thutmose|Amenhotep|Seti|Pedro|John|Joseph|Victor|Theodore|Isabella|Maria|Antiochus|Cleopatra"
 )
 _MONARCH_ROMAN: Final = re.compile(rf"\b({_MONARCHS}) {_ROMAN}(['’]s)?(?![\w'’])(?=(\s*)(\S?))")
-_CROWNED: Final = re.compile(r"\b(?:[Kk]ing|[Qq]ueen|[Pp]ope|[Ee]mperor|[Ee]mpress|[Tt]sar|[Cc]zar|[Kk]aiser|[Ss]ultan)\b[^.!?]{0,24}\Z")
+_CROWNED: Final = re.compile(
+    r"\b(?:[Kk]ing|[Qq]ueen|[Pp]ope|[Ee]mperor|[Ee]mpress|[Tt]sar|[Cc]zar|[Kk]aiser|[Ss]ultan)\b[^.!?]{0,24}\Z"
+)
 _NAME_ROMAN: Final = re.compile(r"\b([A-Z][\w’']*[a-z]) ((?:I{2,3}|I?[VX]|[VX]I{1,3}|X+[IVX]*))(?![\w'’])")
 _HEADING_ROMAN: Final = re.compile(r"\A\W*([IVXLC]+)(?=\W*\Z|[.:)]\s|\s?[—–-]\s)")
 
-_WORD_ACRONYMS: Final = frozenset(
-    "NASA NATO UNESCO UNICEF AIDS OPEC SWAT NAFTA FIFA UEFA COVID INTERPOL NOAA LASER RADAR SONAR SCUBA ASAP BASIC "
-    "COBOL ASCII JPEG MIDI RAM ROM SIM GIF POW-WOW FEMA OSHA DARPA ESA PIN WASP YUPPIE NIMBY CERN".split()
-) - {"ASAP", "POW-WOW", "ESA"}
-_LETTER_ACRONYMS: Final = frozenset(
+_WORD_ACRONYMS_LIST: Final = (
+    "NASA NATO UNESCO UNICEF AIDS OPEC SWAT NAFTA FIFA UEFA COVID INTERPOL NOAA LASER RADAR SONAR SCUBA BASIC "
+    "COBOL ASCII JPEG MIDI RAM ROM SIM GIF FEMA OSHA DARPA PIN WASP YUPPIE NIMBY CERN"
+)
+_WORD_ACRONYMS: Final = frozenset(_WORD_ACRONYMS_LIST.split())
+_LETTER_ACRONYMS_LIST: Final = (
     "USA UK EU UN US BBC CIA FBI IBM AI IT TV DVD ATM ABC CBS NBC CNN KGB NSA IRA IRS UFO FAQ CEO CFO CTO VIP DNA RNA "
-    "HIV IQ ID OK PA USSR UAE AOL API URL USB CPU GPU PC PE DIY DJ MC ESP EEG EKG ECG ICU IOU MIA POW RAF RIP SOS VAT "
-    "VHF UHF AM FM AC DC AD BC CE BCE AKA ASAP ETA LA NYC NY OCD PO PR QED RSVP SUV TLC UV WWI WWII EPUB IPO ACLU "
-    "NAACP AFL CIO MIT UCLA HQ ER ESA GOP IMF IPA LED MRI NGO OED PDF PHD ROTC SAS STD UPS".split()
-) - {"AM", "LA", "PA", "PE", "RIP"}
-_SOUNDS: Final = frozenset("SHH SHHH HMM HMMM MMM MM PSST BRR BRRR GRR GRRR TSK TSKS PFFT SSH SH ZZZ ZZ HM NTH CWM".split())
+    "HIV IQ ID OK USSR UAE AOL API URL USB CPU GPU PC DIY DJ MC ESP EEG EKG ECG ICU IOU MIA POW RAF SOS VAT "
+    "VHF UHF FM AC DC AD BC CE BCE AKA ASAP ETA NYC NY OCD PO PR QED RSVP SUV TLC UV WWI WWII EPUB IPO ACLU "
+    "NAACP AFL CIO MIT UCLA HQ ER ESA GOP IMF IPA LED MRI NGO OED PDF PHD ROTC SAS STD UPS"
+)
+_LETTER_ACRONYMS: Final = frozenset(_LETTER_ACRONYMS_LIST.split())
+_SOUNDS_LIST: Final = "SHH SHHH HMM HMMM MMM MM PSST BRR BRRR GRR GRRR TSK TSKS PFFT SSH SH ZZZ ZZ HM NTH CWM"
+_SOUNDS: Final = frozenset(_SOUNDS_LIST.split())
 _CAPITALS: Final = re.compile(r"(?<![\w&])([A-Z][A-Z’']*[A-Z]|[A-Z]{2,})(s?)(?![\w])")
 _MIXED_ACRONYM: Final = re.compile(r"(?<!\w)([A-Z]{2,})(?= ?\d)")
+
+
+_ABBREVIATED: Final = re.compile(r"\.(?=[^\s.]|\s+\S)|\bSt\b|[A-Za-z]{2}\.\Z")
+_MAYBE_ROMAN: Final = re.compile(r"(?<=[A-Za-z] )(?:[IVXLC]{2,}|[IVXLC])\b")
 
 
 def words_to_words(text: str, *, is_heading: bool = False) -> str:
     """Abbreviations and Roman numerals. Runs before numbers, so that ``No. 5`` is still told from ``No.``"""
     if is_heading:
         text = _HEADING_ROMAN.sub(_heading_roman, text)
+    if _ABBREVIATED.search(text):
+        text = _abbreviations(text)
+    if _MAYBE_ROMAN.search(text):
+        text = _THING_ROMAN.sub(_thing_roman, text)
+        text = _MONARCH_ROMAN.sub(_monarch, text)
+        text = _NAME_ROMAN.sub(_name_roman, text)
+    text = _BARE_TITLE.sub(lambda m: _SPOKEN_ABBREVIATIONS[m[1]], text)
+    return text
+
+
+def _abbreviations(text: str) -> str:
+    """What ends in a full stop without ending a sentence, and ``St``."""
     text = _TWO_LETTERS.sub(_two_letters, text)
     text = _STREET.sub(_street, _SAINT.sub(_saint, text))
     text = _ABBREVIATION.sub(_abbreviation, text)
-    text = _DEGREE.sub(lambda m: f"{' '.join((m[1] + m[2]).upper() if m[1] != 'Ph' else 'PHD')}{_kept_stop(m[3], m[4])}", text)
+    text = _DEGREE.sub(
+        lambda m: f"{' '.join((m[1] + m[2]).upper() if m[1] != 'Ph' else 'PHD')}{_kept_stop(m[3], m[4])}", text
+    )
     text = _NUMBERED.sub(lambda m: f"{_BEFORE_NUMBER[m[1]]} ", text)
-    text = _THING_ROMAN.sub(_thing_roman, text)
-    text = _MONARCH_ROMAN.sub(_monarch, text)
-    text = _NAME_ROMAN.sub(_name_roman, text)
-    text = _BARE_TITLE.sub(lambda m: _SPOKEN_ABBREVIATIONS[m[1]], text)
     text = _DOTTED_ACRONYM.sub(_dotted_acronym, text)
     return _INITIALS.sub(lambda m: m[1].replace(".", " ").replace("  ", " ") if m[2].isalpha() else m[1], text)
 
@@ -135,7 +166,7 @@ def _capitals(match: re.Match[str], *, is_shouted: bool) -> str:
 
 def _kept_stop(blanks: str, following: str) -> str:
     """The full stop of an abbreviation is also its sentence's when nothing, or a new sentence, follows."""
-    return "." if not following or following in "\"”’)]" and not blanks else ""
+    return "." if not following or (following in '"”’)]' and not blanks) else ""
 
 
 def _two_letters(match: re.Match[str]) -> str:
@@ -158,7 +189,11 @@ def _abbreviation(match: re.Match[str]) -> str:
 def _saint(match: re.Match[str]) -> str:
     before = match.string[: match.start()].rstrip()
     last_word = re.search(r"([A-Za-z]+)\Z", before)
-    is_street = last_word is not None and last_word[1][0].isupper() and last_word[1] not in {"The", "In", "At", "Of", "To", "And", "Near", "From"}
+    is_street = (
+        last_word is not None
+        and last_word[1][0].isupper()
+        and last_word[1] not in {"The", "In", "At", "Of", "To", "And", "Near", "From"}
+    )
     return match.group() if is_street and not before.endswith((",", ".")) else "Saint"
 
 

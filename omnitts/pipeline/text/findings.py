@@ -55,7 +55,9 @@ class Findings:
         if self._languages and primary not in self._languages and primary not in self.unspoken_languages:
             self.unspoken_languages.add(primary)
             spoken = ", ".join(sorted(self._languages))
-            self._add(f"the text is in {primary!r}, the engine speaks {spoken}", self._place(piece.block_idx), fatal=True)
+            self._add(
+                f"the text is in {primary!r}, the engine speaks {spoken}", self._place(piece.block_idx), fatal=True
+            )
         if piece.seconds > self._budget_s * _MARGIN:
             what = f"a single word takes {piece.seconds:.0f} s, the engine's limit is {self._budget_s:.0f} s"
             self._add(what, self._place(piece.block_idx))

@@ -82,7 +82,9 @@ def _lines_of(file: Path) -> list[str]:
     try:
         return file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise TextError(f"the lexicon cannot be read: {error}", where=str(file), hint="it must be UTF-8 text") from error
+        raise TextError(
+            f"the lexicon cannot be read: {error}", where=str(file), hint="it must be UTF-8 text"
+        ) from error
 
 
 def _entry(line: str, *, where: str) -> tuple[str, str]:

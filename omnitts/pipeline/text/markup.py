@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 LONGEST_PAUSE_S: Final = 60.0
-_TAG: Final = re.compile(r"\[\s*(pause|voice|spell|/\s*[a-z]+|[a-z]+(?=\s+[\d.]+\s*m?s\s*\]))\b([^\[\]]*)\]", re.IGNORECASE)
+_TAG: Final = re.compile(
+    r"\[\s*(pause|voice|spell|/\s*[a-z]+|[a-z]+(?=\s+[\d.]+\s*m?s\s*\]))\b([^\[\]]*)\]", re.IGNORECASE
+)
 _PAUSE: Final = re.compile(r"\s+(\d+(?:\.\d+)?|\.\d+)\s*(ms|s)\s*\Z", re.IGNORECASE)
 _VOICE_NAME: Final = re.compile(r"\s+([^\W_][\w .'-]*?)\s*\Z")
 

@@ -1,4 +1,4 @@
-"""What a person may choose about the text stage, and the piece of speech it yields. Knows nothing of engines or jobs."""
+"""What a person may choose about the text stage, and the piece of speech it yields. Knows no engines or jobs."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ listener must hear: a heading's, a scene break's, one asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -18,7 +18,7 @@ _JOINT_S: Final = 0.27  # what joining two sentences adds at most: a blank, an e
 _JOINABLE: Final = frozenset({Pause.CLAUSE, Pause.SENTENCE, Pause.PARAGRAPH})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Atom:
     """What packing never divides: a sentence, or a part of one that is longer than the budget.
 
@@ -40,7 +40,7 @@ class Atom:
 
 
 def pack(atoms: Sequence[Atom], text_length: int, options: TextOptions) -> Iterator[Piece]:
-    """Pieces of one chapter. Each owns the display text from its first atom to the next piece's; the first begins at 0."""
+    """Pieces of one chapter. Each owns the text from its first atom to the next piece; the first begins at 0."""
     groups = [group for segment in _segments(atoms) for group in _fill(segment, options)]
     starts = [0, *(group[0].start for group in groups[1:]), text_length]
     for group, (start, end) in zip(groups, pairwise(starts), strict=False):
@@ -80,7 +80,7 @@ def _may_join(before: Atom, after: Atom) -> bool:
 
 
 def _fill(segment: list[Atom], options: TextOptions) -> list[list[Atom]]:
-    """Groups of whole atoms: paragraphs cut into even parts up to the target, then short parts joined to a neighbour."""
+    """Groups of atoms: paragraphs cut into even parts up to the target, then short parts joined to a neighbour."""
     target_s = min(options.target_s, options.budget_s)
     groups: list[list[Atom]] = []
     for paragraph in _paragraphs(segment):
@@ -88,14 +88,17 @@ def _fill(segment: list[Atom], options: TextOptions) -> list[list[Atom]]:
     if segment[0].is_heading:
         return _join_headings(groups, options)
     joined: list[list[Atom]] = []
+    last_s = 0.0
     for group in groups:
-        if joined and (_seconds(joined[-1]) < options.short_s or _seconds(group) < options.short_s):
-            total_s = _seconds(joined[-1] + group)
+        group_s = _seconds(group)
+        if joined and (last_s < options.short_s or group_s < options.short_s):
             limit_s = options.budget_s if joined[-1][-1].block_idx == group[0].block_idx else target_s
-            if total_s <= limit_s:
+            if last_s + _JOINT_S + group_s <= limit_s:
                 joined[-1] = joined[-1] + group
+                last_s += _JOINT_S + group_s
                 continue
         joined.append(group)
+        last_s = group_s
     return joined
 
 
@@ -165,8 +168,3 @@ def ended(spoken: str, pause: Pause, language: str) -> str:
     if pause is not Pause.CLAUSE and spoken and spoken[-1].isalnum():
         return spoken + ("。" if language.startswith("zh") else ".")
     return spoken
-
-
-def with_pause(atom: Atom, pause: Pause, asked_pause_s: float | None) -> Atom:
-    """The atom with another pause after it."""
-    return replace(atom, pause=pause, asked_pause_s=asked_pause_s)

@@ -15,12 +15,13 @@ from omnitts.pipeline.text.lexicon import Lexicon
 from omnitts.pipeline.text.markup import Run, runs_of
 from omnitts.pipeline.text.normalise import language_of, normalise
 from omnitts.pipeline.text.options import Piece, TextOptions
-from omnitts.pipeline.text.pack import Atom, ended, pack, with_pause
+from omnitts.pipeline.text.pack import Atom, ended, pack
 from omnitts.pipeline.text.sentences import sentence_spans
 from omnitts.types import BLOCK_SEPARATOR, Block, BlockKind, Chapter, Pause
 
 _PAUSE_RANK: Final = {pause: rank for rank, pause in enumerate(Pause)}  # from the shortest to the longest
 _SURELY_LONG: Final = 2.0  # a sentence whose display text alone takes this many budgets is cut before it is normalised
+_SURELY_SHORT: Final = 4.0  # characters a second: no script is read more slowly
 
 
 def pieces_of(
@@ -42,7 +43,7 @@ def pieces_of(
             _add_block(atoms, block, block_idx, offset, options, lexicon, report)
         offset += len(block.text) + len(BLOCK_SEPARATOR)
     if atoms:
-        atoms[-1] = with_pause(atoms[-1], Pause.CHAPTER, atoms[-1].asked_pause_s)
+        atoms[-1].pause = Pause.CHAPTER
     yield from pack(atoms, max(0, offset - len(BLOCK_SEPARATOR)), options)
 
 
@@ -51,10 +52,9 @@ def _lengthen_last(atoms: list[Atom], pause: Pause, asked_pause_s: float | None)
     if not atoms:
         return
     last = atoms[-1]
-    longer = max(pause, last.pause, key=_PAUSE_RANK.__getitem__)
-    asked = asked_pause_s if last.asked_pause_s is None else last.asked_pause_s
-    if longer is not last.pause or asked != last.asked_pause_s:
-        atoms[-1] = with_pause(last, longer, asked)
+    last.pause = max(pause, last.pause, key=_PAUSE_RANK.__getitem__)
+    if last.asked_pause_s is None:
+        last.asked_pause_s = asked_pause_s
 
 
 def _add_block(
@@ -77,14 +77,19 @@ def _add_block(
         is_last_run = run_idx == len(runs) - 1
         wanted = block.language or options.language
         language = wanted if block.spoken and wanted else language_of(run.text, wanted)
-        speak = _identity if block.spoken else partial(_speak, language=language, is_heading=is_heading, lexicon=lexicon)
+        speak = (
+            _identity if block.spoken else partial(_speak, language=language, is_heading=is_heading, lexicon=lexicon)
+        )
         run_atoms = _atoms_of(run, block, block_idx, offset, language, speak, options)
         asked_s = block.pause_s if block.spoken else run.pause_s
         pause = pause_after if is_last_run else Pause.SENTENCE
         if not run_atoms:
             _lengthen_last(atoms, pause, asked_s)
             continue
-        run_atoms[-1] = with_pause(run_atoms[-1], pause, asked_s)
+        last = run_atoms[-1]
+        last.pause, last.asked_pause_s = pause, asked_s
+        if is_last_run and not block.spoken:
+            last.spoken = ended(last.spoken, pause, language)
         atoms.extend(run_atoms)
 
 
@@ -109,8 +114,6 @@ def _atoms_of(
             index = start + part_start
             place = run.start if index == 0 else run.place_of(index)
             pause = Pause.SENTENCE if is_last else Pause.CLAUSE
-            if is_heading and is_last and not block.spoken:
-                spoken = ended(spoken, Pause.HEADING, language)
             atoms.append(
                 Atom(
                     start=offset + place,
@@ -131,8 +134,8 @@ def _atoms_of(
 def _parts_of(
     sentence: str, speak: Callable[[str], str], options: TextOptions
 ) -> Iterator[tuple[int, str, float, bool]]:
-    """(start, spoken text, seconds, whether it ends the sentence) of a sentence, or of its parts when it is too long."""
-    if estimate_s(sentence) <= _SURELY_LONG * options.budget_s:
+    """(start, spoken text, seconds, whether it ends the sentence) of a sentence, or of its parts if too long."""
+    if len(sentence) <= _SURELY_SHORT * options.budget_s or estimate_s(sentence) <= _SURELY_LONG * options.budget_s:
         spoken = speak(sentence)
         seconds = estimate_s(spoken)
         if seconds <= options.budget_s:

@@ -1,4 +1,4 @@
-"""Marks that engines stumble over, made plain: quotes, dashes, ellipses, brackets, bullets, emoji, invisible characters.
+"""Marks that engines stumble over, made plain: quotes, dashes, ellipses, brackets, bullets, emoji, invisibles.
 
 Display text in, the same words with speakable marks out. Letters and digits are never touched, except that look-alike
 forms (ligatures, full-width and mathematical letters) become the usual ones. Knows nothing of numbers or words.
@@ -36,12 +36,16 @@ _TABLE: Final[dict[int, str | None]] = {
     ord("№"): "#",
     ord("\ufffd"): " ",
 }
-_SINGLE_OPENER: Final = re.compile(r"‘(?!(?:tis|twas|twere|twill|em|til|cause|bout|round|neath|n)\b|\d\ds?\b)", re.IGNORECASE)
+_SINGLE_OPENER: Final = re.compile(
+    r"‘(?!(?:tis|twas|twere|twill|em|til|cause|bout|round|neath|n)\b|\d\ds?\b)", re.IGNORECASE
+)
 _SINGLE_CLOSER: Final = re.compile(r"(?<=[^\w\s])[’'](?!\w)|(?<!\w)[’'](?!\w)")
 _PLAIN_OPENER: Final = re.compile(
     r"(?<![\w.,])'(?=\w)(?!(?:tis|twas|twere|twill|em|til|cause|bout|round|neath|n)\b|\d\ds?\b)", re.IGNORECASE
 )
-_NOTE_MARK: Final = re.compile(r"\[(?:\d{1,3}|\*+|[a-z])\]|(?<=[^\W\d_])[¹⁰⁴-⁹]+|(?<=[^\W\d_]{3})[²³]+|(?<=[.,;:!?\"'’])[¹²³⁰⁴-⁹]+")
+_NOTE_MARK: Final = re.compile(
+    r"\[(?:\d{1,3}|\*+|[a-z])\]|(?<=[^\W\d_])[¹⁰⁴-⁹]+|(?<=[^\W\d_]{3})[²³]+|(?<=[.,;:!?\"'’])[¹²³⁰⁴-⁹]+"
+)
 _DASH: Final = re.compile(r"\s*(?:—+|(?<!-)--+(?!-)|(?<=\s)[–-](?=\s)|–)[\s—–]*")
 _BROKEN_OFF: Final = re.compile(r"\s*(?:—+|--+|–)[\s\"']*\Z")
 _BRACKETS: Final = re.compile(r"\s*[(\[{（［｛][\s]*|\s*[)\]}）］｝]")
@@ -60,8 +64,10 @@ _TRAILING_SOFT: Final = re.compile(r"[\s,;:\-–—/]+\Z")
 def plain_marks(text: str) -> str:
     """First step: one form for each mark, no invisible characters, no emoji, no note marks. Quotes stay as ``"``."""
     text = unicodedata.normalize("NFC", text).translate(_TABLE)
-    text = _NOTE_MARK.sub("", text)
-    if not text.isascii():
+    is_ascii = text.isascii()
+    if "[" in text or not is_ascii:
+        text = _NOTE_MARK.sub("", text)
+    if not is_ascii:
         text = "".join(map(_familiar, text)) if any(map(_is_odd, text)) else text
         opened = _SINGLE_OPENER.search(text) is not None
         text = _SINGLE_CLOSER.sub(" ", _SINGLE_OPENER.sub(" ", text)).replace("‘", "'").replace("’", "'")
@@ -101,7 +107,7 @@ def _closing(tail: re.Match[str]) -> str:
 
 
 def _is_odd(character: str) -> bool:
-    return ord(character) > 0x24F and not character.isalpha() or 0x1D400 <= ord(character) or 0xFB00 <= ord(character)
+    return (ord(character) > 0x24F and not character.isalpha()) or ord(character) >= 0xFB00
 
 
 def _familiar(character: str) -> str:

@@ -20,27 +20,33 @@ if TYPE_CHECKING:
 
 _CLOSERS: Final = "\"'”’»›)\\]}」』）】》"
 # A possible end: Latin marks before a blank, or Chinese marks anywhere; closing quotes and brackets go along.
-_CANDIDATE: Final = re.compile(rf"[.!?…‽⁇⁈⁉]+[{_CLOSERS}]*(?=\s)|[。！？；]+[{_CLOSERS}。！？…]*|……[」』”]+(?=[^，。！？；、\s])")
+_CANDIDATE: Final = re.compile(
+    rf"[.!?…‽⁇⁈⁉]+[{_CLOSERS}]*(?=\s)|[。！？；]+[{_CLOSERS}。！？…]*|……[」』”]+(?=[^，。！？；、\s])"
+)
+_TRAIL: Final = re.compile(r"(?:\s*\[[\d*]{1,3}\])*\s*")  # note marks and blanks belong to the sentence before
 _LAST_WORD: Final = re.compile(r"[^\s\"“”‘’«»()\[\]—–]+\Z")
 _NEXT_WORD: Final = re.compile(r"\s*[\"'“‘«‹(\[„]*([^\W_][\w'’.&-]*)?")
 _COMMON: Final = re.compile(r"(?:.*[^a-zA-Z])?[a-z]{7,}\Z")
 
 # Never the end of a sentence: a name or a number follows.
-_OPEN_TITLES: Final = frozenset(
+_OPEN_TITLES_LIST: Final = (
     "mr mrs ms dr prof rev hon capt col gen lt sgt cpl cmdr adm maj messrs mme mlle gov sen rep pres supt insp mt ft "
-    "fr mgr msgr vs e.g i.e cf viz fig figs eq ca approx esp incl ed eds trans illus".split()
+    "fr mgr msgr vs e.g i.e cf viz fig figs eq ca approx esp incl ed eds trans illus"
 )
+_OPEN_TITLES: Final = frozenset(_OPEN_TITLES_LIST.split())
 # Open only before a number; else an ordinary word ("No. He left.") or an end.
-_BEFORE_NUMBERS: Final = frozenset("no nos p pp vol vols ch chap sec art pt par fol op nr jan feb mar apr jun jul".split())
+_BEFORE_NUMBERS_LIST: Final = "no nos p pp vol vols ch chap sec art pt par fol op nr jan feb mar apr jun jul"
+_BEFORE_NUMBERS: Final = frozenset(_BEFORE_NUMBERS_LIST.split())
 # May end a sentence: they do before a word that seldom stands elsewhere with a capital.
-_STARTERS: Final = frozenset(
+_STARTERS_LIST: Final = (
     "A After All Although An And Another Any As At Because Before Both But By Can Did Do Does During Each Even Every "
     "Few Finally First For From Had Has Have He Her Here His How However I If In Instead Is It Its Just Last Later "
     "Let Many Maybe Meanwhile Most My Never Next No Nobody None Nothing Now Of On Once One Only Or Other Our Perhaps "
     "She Should Since So Some Someone Soon Still Such That The Their Then There These They This Those Though Through "
     "Thus To Today Two Under Until Upon Was We Were What When Where Whether Which While Who Whose Why Will With "
-    "Without Would Yes Yet You Your".split()
+    "Without Would Yes Yet You Your"
 )
+_STARTERS: Final = frozenset(_STARTERS_LIST.split())
 _NUMBER: Final = re.compile(r"[(\[]?\d+(?:[.,]\d+)*\Z")
 _ACRONYM: Final = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]\Z|[Pp]h\.?D\Z")
 
@@ -58,8 +64,7 @@ def sentence_spans(text: str) -> list[Span]:
         end = match.end()
         if end <= start or not _is_end(text, start, match):
             continue
-        while end < len(text) and text[end].isspace():
-            end += 1
+        end = _TRAIL.match(text, end).end()  # type: ignore[union-attr]
         if end == len(text):
             break
         spans.append(Span(start, end))
