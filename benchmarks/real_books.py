@@ -2,7 +2,8 @@
 
     python benchmarks/real_books.py FOLDER [--chapters]
 
-Reads every .epub, .txt, .md and .html below FOLDER and prints a row for each: chapters to speak, chapters skipped, words
+Reads every .epub, .txt, .md and .html below FOLDER and prints a row for each: chapters to speak, chapters skipped,
+words
 to speak, words in all chapters with the notes kept, words of the raw source, and the share of the source's words that
 came through. With ``--chapters`` the chapters are listed with their first and last words, for looking at by eye.
 """
@@ -33,7 +34,8 @@ def main() -> None:
     arguments = parser.parse_args()
     paths = sorted(path for path in arguments.folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     print(
-        f"{'book':44} {'lang':4} {'spoken':>6} {'skip':>4} {'words':>8} {'all':>8} {'raw':>8} {'kept':>7} {'s':>5} problems"
+        f"{'book':44} {'lang':4} {'spoken':>6} {'skip':>4} {'words':>8} {'all':>8} {'raw':>8} "
+        f"{'kept':>7} {'s':>5} problems"
     )
     for path in paths:
         started = time.perf_counter()

@@ -49,7 +49,8 @@ CHAPTERS = [
         "chapter1",
         "Chapter I",
         "The Fox and the Crow",
-        """<p><span class="dropcap">O</span>ne fine morning a crow found a large piece of cheese. She took it in her beak and
+        """<p><span class="dropcap">O</span>ne fine morning a crow found a large piece of cheese. She took it in her
+        beak and
 flew up into a tall tree to eat it in peace.</p>
 <p>A fox came walking by under the tree. He had eaten nothing since the day before, and he could smell the cheese. He
 looked up and saw the crow, and he thought of a plan.</p>
@@ -84,7 +85,8 @@ oldest books do not end with these words.</p></aside>""",
         "chapter3",
         "Chapter III",
         "The Wind and the Sun",
-        """<p>The wind and the sun once had an argument about which of them was the stronger. While they were talking, they
+        """<p>The wind and the sun once had an argument about which of them was the stronger. While they were talking,
+        they
 saw a man coming down the road. He was wearing a heavy coat.</p>
 <p>“I know how we can decide,” said the sun. “Whichever of us can make that man take off his coat is the stronger. You
 may begin.”</p>
@@ -94,13 +96,15 @@ wind had to give up.</p>
 <p>Then the sun came out. At first she shone gently, and the man opened his coat. She shone a little warmer, and he
 wiped his face with his hand. Soon he was so hot that he could not walk another step. He took off his coat and sat down
 in the shade.</p>
-<blockquote><p class="verse">A gentle word, a friendly smile,<br/>will get you further, mile by mile.</p></blockquote>""",
+<blockquote><p class="verse">A gentle word, a friendly smile,<br/>will get you further, mile by
+mile.</p></blockquote>""",
     ),
     (
         "chapter4",
         "Chapter IV",
         "The Goose with the Golden Eggs",
-        """<p>A farmer and his wife had a goose. One day, when the farmer went to the nest, he found an egg that was yellow
+        """<p>A farmer and his wife had a goose. One day, when the farmer went to the nest, he found an egg that was
+        yellow
 and very heavy. He took it home, and his wife saw at once that it was made of pure gold. Mr. Hill, who kept the shop in
 the town, gave them $100 for it.</p>
 <p>Every morning the same thing happened. There was one golden egg in the nest, and never more than one. The farmer
@@ -110,7 +114,8 @@ became rich, and with the money he bought three things:</p>
 <li>a fine white horse,</li>
 <li>and a gold watch for his wife.</li>
 </ul>
-<p>But as he grew rich, he also grew greedy. “Why should we wait for one egg a day?” he said to his wife. “The goose must
+<p>But as he grew rich, he also grew greedy. “Why should we wait for one egg a day?” he said to his wife. “The goose
+must
 be full of gold. Let us open her and take it all at once.”</p>
 <p>They killed the goose and looked inside. There was no gold at all. She was just like every other goose. And now they
 had no more eggs, and no one to blame but themselves.</p>

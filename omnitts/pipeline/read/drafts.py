@@ -41,7 +41,10 @@ class Draft:
 def chapters_of(
     drafts: Iterable[Draft], book_names: tuple[str, ...], mode: NoteMode, note_labels: Mapping[str, str] | None = None
 ) -> tuple[Chapter, ...]:
-    """The book's chapters in order (``book_names``: its title, then its authors), skipped ones included. Drafts that held only notes now read elsewhere are gone."""
+    """The book's chapters in order (``book_names``: its title, then its authors), skipped ones included.
+
+    Drafts that held only notes now read elsewhere are gone.
+    """
     drafts = [draft for draft in drafts if draft.items]
     blocks_of = _place_notes(drafts, mode, note_labels or {})
     kept = [(draft, _tidy(blocks, draft)) for draft, blocks in zip(drafts, blocks_of, strict=True)]

@@ -1,4 +1,7 @@
-"""What single HTML elements mean to a listener: blocks, what is never read aloud, semantic types. Sees one element at a time."""
+"""What single HTML elements mean to a listener: blocks, what is never read aloud, semantic types.
+
+Sees one element at a time.
+"""
 
 from __future__ import annotations
 
@@ -9,116 +12,21 @@ from lxml import etree
 from omnitts.pipeline.read.markup import EPUB_TYPE
 
 BLOCK_TAGS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "caption",
-        "center",
-        "dd",
-        "details",
-        "dir",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hgroup",
-        "hr",
-        "html",
-        "legend",
-        "li",
-        "main",
-        "menu",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "search",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "tr",
-        "ul",
-    ]
+    (
+        "address article aside blockquote body caption center dd details dir div dl dt fieldset figcaption figure "
+        "footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol p pre search section "
+        "summary table tbody td tfoot th thead tr ul"
+    ).split()
 )
 HEADING_LEVELS = {f"h{level}": level for level in range(1, 7)}
 SECTION_TAGS = frozenset(
-    [
-        "body",
-        "section",
-        "article",
-        "div",
-        "aside",
-        "nav",
-        "header",
-        "footer",
-        "main",
-        "p",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hgroup",
-        "ol",
-        "ul",
-        "dl",
-    ]
+    ("body section article div aside nav header footer main p h1 h2 h3 h4 h5 h6 hgroup ol ul dl").split()
 )
 DROPPED_TAGS = frozenset(
-    [
-        "script",
-        "style",
-        "head",
-        "title",
-        "meta",
-        "link",
-        "svg",
-        "audio",
-        "video",
-        "object",
-        "embed",
-        "iframe",
-        "canvas",
-        "template",
-        "noscript",
-        "button",
-        "select",
-        "textarea",
-        "input",
-        "map",
-        "rt",
-        "rp",
-        "rtc",
-        "math",
-        "img",
-        "picture",
-        "source",
-        "track",
-        "progress",
-        "meter",
-        "datalist",
-        "applet",
-    ]
+    (
+        "script style head title meta link svg audio video object embed iframe canvas template noscript button "
+        "select textarea input map rt rp rtc math img picture source track progress meter datalist applet"
+    ).split()
 )
 # Private marks that `notes` leaves in a tree: a reference to a note, a note's body (both hold its key), a link back.
 REF_ATTRIBUTE = "data-omnitts-ref"
@@ -139,7 +47,9 @@ _MAX_CELL_CHARS = 400
 
 
 def types_of(element: etree._Element) -> frozenset[str]:
-    """The element's ``epub:type`` and ``doc-`` roles without prefix; ``pg-boilerplate`` for Project Gutenberg's wrapping."""
+    """The element's ``epub:type`` and ``doc-`` roles without prefix; ``pg-boilerplate`` for Project Gutenberg's
+    wrapping.
+    """
     attributes = element.attrib
     names: list[str] = []
     if types := attributes.get(EPUB_TYPE):
@@ -166,7 +76,7 @@ def is_dropped(element: etree._Element) -> bool:
         return False
     if "hidden" in attributes or attributes.get("aria-hidden") == "true":
         return True
-    if "style" in attributes and _HIDDEN_STYLE.search(attributes["style"]):
+    if "style" in attributes and _HIDDEN_STYLE.search(str(attributes["style"])):
         return True
     return is_page_number(element)
 
@@ -177,9 +87,14 @@ def is_page_number(element: etree._Element) -> bool:
     named = (
         "pagebreak" in attributes.get(EPUB_TYPE, "")
         or attributes.get("role") == "doc-pagebreak"
-        or ("class" in attributes and _PAGE_NUMBER_CLASS.search(attributes["class"]))
+        or ("class" in attributes and _PAGE_NUMBER_CLASS.search(str(attributes["class"])))
     )
-    return bool(named) and len("".join(element.itertext()).strip()) <= _MAX_PAGE_NUMBER_CHARS
+    return bool(named) and len(all_text(element).strip()) <= _MAX_PAGE_NUMBER_CHARS
+
+
+def all_text(element: etree._Element) -> str:
+    """Every character inside the element, dropped parts included."""
+    return "".join(map(str, element.itertext()))
 
 
 def plain_text(element: etree._Element) -> str:
@@ -216,6 +131,6 @@ def is_data_table(table: etree._Element) -> bool:
     for row in table.iter("tr"):
         cells = [cell for cell in row if cell.tag in ("td", "th")]
         widest = max(widest, len(cells))
-        if any(len("".join(cell.itertext())) > _MAX_CELL_CHARS for cell in cells):
+        if any(len(all_text(cell)) > _MAX_CELL_CHARS for cell in cells):
             return False
     return widest > 1

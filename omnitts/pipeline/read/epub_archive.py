@@ -1,6 +1,7 @@
 """The zip of an EPUB: safe, forgiving access to its files by href, and protection named as such.
 
-Knows zip and ``META-INF/``; nothing of packages or chapters. Reads are bounded, so a zip bomb is an error, not a full memory.
+Knows zip and ``META-INF/``; nothing of packages or chapters. Reads are bounded, so a zip bomb is an error, not a full
+memory.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ class EpubArchive:
 
 
 def refuse_protected(archive: EpubArchive, content_paths: set[str]) -> None:
-    """Raises `BookError` naming the protection when one of ``content_paths``, or a file of unknown use, is encrypted."""
+    """Raises `BookError` naming the protection when one of ``content_paths``, or a file of unknown use, is
+    encrypted.
+    """
     encrypted = _encrypted_paths(archive)
     scheme = next((scheme for path, scheme in PROTECTION_FILES if archive.find(path)), "")
     if encrypted is None or encrypted & content_paths:

@@ -1,7 +1,8 @@
 """Where an EPUB's chapters begin: its table of contents first, then page types, then headings.
 
 In: the whole book's items with their pages, and the table of contents resolved to items. Out: `Draft`s. A listener's
-rules: chapters of a part are chapters, sections of a chapter are not; a part's title page is heard with its first chapter;
+rules: chapters of a part are chapters, sections of a chapter are not; a part's title page is heard with its first
+chapter;
 a page that the contents do not list continues the chapter before it.
 """
 

@@ -14,6 +14,7 @@ from lxml import etree
 
 from omnitts.errors import BookError
 from omnitts.pipeline.read.cleaning import collapse
+from omnitts.pipeline.read.elements import all_text
 from omnitts.pipeline.read.epub_archive import EpubArchive
 from omnitts.pipeline.read.markup import parse_xml
 from omnitts.pipeline.read.notes import resolve
@@ -134,7 +135,7 @@ def _read_metadata(root: etree._Element, package: Package) -> None:
 
     def values(name: str) -> list[tuple[str, etree._Element]]:
         elements = [element for element in root.iter(name) if _is_in_metadata(element)]
-        texts = [(collapse("".join(element.itertext())), element) for element in elements]
+        texts = [(collapse(all_text(element)), element) for element in elements]
         return [(text, element) for text, element in texts if text]
 
     def refinement(element: etree._Element, name: str) -> str:
@@ -169,7 +170,7 @@ def _is_in_metadata(element: etree._Element) -> bool:
 
 
 def _attribute(element: etree._Element, name: str) -> str:
-    return next((value for key, value in element.attrib.items() if key.rpartition("}")[2] == name), "")
+    return next((str(value) for key, value in element.attrib.items() if str(key).rpartition("}")[2] == name), "")
 
 
 def _read_manifest(root: etree._Element, archive: EpubArchive, opf_path: str, package: Package) -> dict[str, _Entry]:
@@ -190,7 +191,9 @@ def _read_manifest(root: etree._Element, archive: EpubArchive, opf_path: str, pa
 
 
 def locate(archive: EpubArchive, href: str, base: str) -> str | None:
-    """The file an href in ``base`` means; also looked for at the root and by its bare name, for books packed carelessly."""
+    """The file an href in ``base`` means; also looked for at the root and by its bare name, for books packed
+    carelessly.
+    """
     path, _ = resolve(href, base)
     found = archive.find(path) or archive.find(resolve(href, "")[0])
     if found is not None or not href:

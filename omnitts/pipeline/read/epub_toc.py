@@ -11,7 +11,7 @@ from lxml import etree
 
 from omnitts.errors import BookError
 from omnitts.pipeline.read.cleaning import collapse
-from omnitts.pipeline.read.elements import plain_text, types_of
+from omnitts.pipeline.read.elements import all_text, plain_text, types_of
 from omnitts.pipeline.read.epub_archive import EpubArchive
 from omnitts.pipeline.read.epub_package import Package, locate
 from omnitts.pipeline.read.markup import parse_markup, parse_xml
@@ -32,7 +32,9 @@ class TocEntry:
 
 
 def read_toc(archive: EpubArchive, package: Package) -> list[TocEntry]:
-    """The nav document's entries, else the NCX's, else none; what cannot be found is added to the package's problems."""
+    """The nav document's entries, else the NCX's, else none; what cannot be found is added to the package's
+    problems.
+    """
     for path, read in ((package.nav_path, _from_nav), (package.ncx_path, _from_ncx)):
         if not path:
             continue
@@ -80,7 +82,7 @@ def _from_ncx(archive: EpubArchive, path: str) -> list[tuple[str, str, int]]:
         depth = sum(1 for parent in point.iterancestors() if parent.tag == point.tag)
         label = point.find("navLabel")
         content = point.find("content")
-        text = "" if label is None else collapse("".join(label.itertext()))
+        text = "" if label is None else collapse(all_text(label))
         entries.append((text, "" if content is None else content.get("src", ""), depth))
     return entries
 

@@ -1,6 +1,7 @@
 """A page's element tree to a flow of blocks: what a listener would hear, in order, with the anchors that point into it.
 
-In: a tree from `markup`, its notes already marked by `notes`. Out: a `Flow` of `Item`s. Knows nothing of chapters or files.
+In: a tree from `markup`, its notes already marked by `notes`. Out: a `Flow` of `Item`s. Knows nothing of chapters or
+files.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from omnitts.pipeline.read.elements import (
     HEADING_LEVELS,
     REF_ATTRIBUTE,
     VERSE_CLASS,
+    all_text,
     classes_of,
     is_data_table,
     is_dropped,
@@ -220,11 +222,12 @@ class _Walker:
             if len(alt) == 1 and alt.isalpha() and element.tail and element.tail[:1].isalpha():
                 self.parts.append(alt)
         elif element.tag == "math":
-            self.parts.append(f" {element.get('alttext') or ' '.join(element.itertext())} ")
+            self.parts.append(f" {element.get('alttext') or all_text(element)} ")
 
     def anchors_inside(self, element: etree._Element) -> None:
-        for name in element.xpath(".//@id"):
-            self.flow.anchors.setdefault(str(name), len(self.flow.items))
+        for inner in element.iter(etree.Element):
+            if (name := inner.get("id")) is not None:
+                self.flow.anchors.setdefault(name, len(self.flow.items))
 
     def table(self, table: etree._Element) -> None:
         """A data table row by row, its cells joined by commas."""
@@ -237,7 +240,7 @@ class _Walker:
             cells = [collapse(plain_text(cell)) for cell in row if cell.tag in ("td", "th")]
             if text := _join_cells([cell for cell in cells if cell]):
                 refs = tuple(
-                    ref.get(REF_ATTRIBUTE) for ref in row.iter("a", "sup", "span") if REF_ATTRIBUTE in ref.attrib
+                    ref.get(REF_ATTRIBUTE, "") for ref in row.iter("a", "sup", "span") if REF_ATTRIBUTE in ref.attrib
                 )
                 self.add(Block(BlockKind.TABLE, text, self.place()), frame, refs)
 

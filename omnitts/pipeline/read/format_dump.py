@@ -1,4 +1,6 @@
-"""The edited output of ``omnitts plan --text`` as a source: recognised by its first line, whatever the file is called."""
+"""The edited output of ``omnitts plan --text`` as a source: recognised by its first line, whatever the file is
+called.
+"""
 
 from __future__ import annotations
 

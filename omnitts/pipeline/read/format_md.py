@@ -1,4 +1,6 @@
-"""Markdown (CommonMark with tables) with optional YAML front matter: title, author, language, cover, date, description."""
+"""Markdown (CommonMark with tables) with optional YAML front matter: title, author, language, cover, date,
+description.
+"""
 
 from __future__ import annotations
 

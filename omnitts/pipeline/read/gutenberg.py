@@ -16,11 +16,13 @@ _START = re.compile(
 )
 _SMALL_PRINT_END = re.compile(r"END\W+THE SMALL PRINT", re.IGNORECASE)
 _END = re.compile(
-    r"^\W*END OF (?:(?:TH(?:E|IS) )?PROJECT GUTENBERG|THE PROJECT GUTENBERG)|^\W*END OF (?:THIS )?(?:THE )?PROJECT GUTENBERG",
+    r"^\W*END OF (?:(?:TH(?:E|IS) )?PROJECT GUTENBERG|THE PROJECT GUTENBERG)"
+    r"|^\W*END OF (?:THIS )?(?:THE )?PROJECT GUTENBERG",
     re.IGNORECASE,
 )
 _PRODUCED_BY = re.compile(
-    r"^(?:\[?E-?(?:text|book) prepared by|Produced by|This (?:file|e-?text|e-?book) was (?:produced|prepared|transcribed)|HTML version by)\b",
+    r"^(?:\[?E-?(?:text|book) prepared by|Produced by|This (?:file|e-?text|e-?book) was (?:produced"
+    r"|prepared|transcribed)|HTML version by)\b",
     re.IGNORECASE,
 )
 _FIELD = re.compile(r"^(Title|Author|Language|Release Date|Translator)\s*:\s*(.+)$", re.IGNORECASE)
@@ -48,7 +50,9 @@ def is_production_credit(text: str) -> bool:
 
 
 def header_fields(lines: Sequence[str]) -> dict[str, str]:
-    """``title``, ``author``, ``language``, ``release date`` of a header; an indented line goes on with the one above."""
+    """``title``, ``author``, ``language``, ``release date`` of a header; an indented line goes on with the one
+    above.
+    """
     fields: dict[str, str] = {}
     last = ""
     for line in lines:

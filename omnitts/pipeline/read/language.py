@@ -13,7 +13,8 @@ MIN_STOP_WORD_SHARE = 0.12
 MIN_LEAD = 1.3  # over the second best language
 
 STOP_WORDS = {
-    "en": "the of and to a in that he was it his is with as i had for at on her not be but you which from she they this",
+    "en": "the of and to a in that he was it his is with as i had for at on her not be but you "
+    "which from she they this",
     "de": "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an er sie ich war",
     "fr": "de la le et les des en un du une que est pour qui dans a par plus pas au sur ne se il elle je ce son avait",
     "es": "de la que el en y a los del se las por un para con no una su al lo como más pero sus le ya o este había",

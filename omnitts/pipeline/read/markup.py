@@ -52,7 +52,10 @@ def parse_markup_text(text: str) -> etree._Element:
 
 
 def parse_xml(data: bytes, where: str) -> etree._Element:
-    """A package file (OPF, NCX, container). Recovers what it can; raises `BookError` when there is no element at all."""
+    """A package file (OPF, NCX, container).
+
+    Recovers what it can; raises `BookError` when there is no element at all.
+    """
     declared = _DECLARED.search(data[:2048])
     text = decode(data, where=where, declared=(declared[1] or b"").decode("ascii") if declared else "").text
     root = _as_xml(_prepare(text), recover=True)
@@ -126,7 +129,7 @@ def _strip_namespaces(root: etree._Element) -> etree._Element:
         if name != tag or not name.islower():
             element.tag = name.lower() if "}" not in str(tag) or "xhtml" in str(tag) else name
         attributes = element.attrib
-        for attribute in [name for name in attributes if name[0] == "{" or name == "epub:type"]:
+        for attribute in [name for name in map(str, attributes) if name[0] == "{" or name == "epub:type"]:
             if attribute in ("{http://www.idpf.org/2007/ops}type", "epub:type"):
                 attributes[EPUB_TYPE] = attributes[attribute]
             elif attribute.endswith(("}href", "}role", "}file-as", "}lang")):

@@ -1,6 +1,7 @@
 """Front and back matter: which chapters a narrator leaves out, and why. A real chapter is never left out on a hunch.
 
-In: what is known of one chapter (its title, the source's own word for it, its words, its place). Out: a reason to skip it,
+In: what is known of one chapter (its title, the source's own word for it, its words, its place). Out: a reason to
+skip it,
 or nothing. Each rule holds only within a size that such matter has, so a novel's chapter called "Cover" stays.
 """
 
@@ -43,37 +44,71 @@ LICENCE = Matter("Project Gutenberg licence", 6_000)
 
 # epub:type, ARIA doc- roles and EPUB 2 guide types, without their prefixes.
 BY_TYPE = {
-    "cover": COVER, "titlepage": TITLE_PAGE, "title-page": TITLE_PAGE, "halftitlepage": TITLE_PAGE, "half-title-page": TITLE_PAGE,
-    "halftitle": TITLE_PAGE, "copyright-page": COPYRIGHT, "copyright": COPYRIGHT, "imprint": COPYRIGHT, "imprimatur": COPYRIGHT,
-    "toc": CONTENTS, "toc-brief": CONTENTS, "landmarks": CONTENTS, "page-list": CONTENTS, "loi": LISTING, "lot": LISTING, "loa": LISTING,
-    "lov": LISTING, "index": INDEX, "bibliography": BIBLIOGRAPHY, "endnotes": NOTES, "footnotes": NOTES, "rearnotes": NOTES,
-    "notes": NOTES, "colophon": COLOPHON, "other-books": ADVERTISEMENT, "advertisement": ADVERTISEMENT, "pg-boilerplate": LICENCE,
-}  # fmt: skip
-
-_BY_TITLE: tuple[tuple[re.Pattern[str], Matter], ...] = tuple(
-    (re.compile(rf"(?:the\s+)?(?:{pattern})[\s.:]*", re.IGNORECASE), matter)
-    for pattern, matter in (
-        (r"(?:front |book )?cover(?: page| image)?|umschlag|couverture|copertina|cubierta|封面", COVER),
-        (r"(?:half[- ]?)?title(?:[- ]?page)?|titelseite|page de titre|扉页|书名页", TITLE_PAGE),
-        (r"copyright(?: (?:page|notice|information|and permissions))?|legal notices?|impressum|imprint|mentions légales|colofone?"
-         r"|cr[ée]ditos|derechos de autor|版权(?:页|信息|声明)?|版權(?:頁|聲明)?", COPYRIGHT),
-        (r"(?:table of )?contents|toc|inhalt(?:sverzeichnis)?|table(?: des matières)?|sommaire|índice(?: general)?|indice|sumário|inhoud"
-         r"|innehåll(?:sförteckning)?|spis treści|içindekiler|目\s*[录錄次]", CONTENTS),
-        (r"index|general index|register|stichwortverzeichnis|index of .{1,40}|索引", INDEX),
-        (r"list of (?:illustrations|figures|tables|maps|plates|charts|photographs)|illustrations|abbildungsverzeichnis|table des illustrations", LISTING),
-        (r"(?:selected |select )?bibliography|works cited|references|literaturverzeichnis|bibliographie|bibliografía|bibliografia|参考文献", BIBLIOGRAPHY),
-        (r"(?:end|foot)?notes?|anmerkungen|fußnoten|notes de bas de page|notas|注释|註釋", NOTES),
-        (r"(?:also|other (?:books|titles|works)|books|more) (?:available )?(?:by|from)\b.{0,60}|(?:similar|recommended) books|recommendations|advertisements?|newsletter.{0,20}"
-         r"|you may also (?:like|enjoy).{0,40}|discover more.{0,40}|praise(?: for .{1,80})?|also available", ADVERTISEMENT),
-        (r"about the (?:author|editor|translator|publisher|type)s?|(?:über|zu) (?:den autor|die autorin)|à propos de l['’]auteure?|作者简介|关于作者", ABOUT_AUTHOR),
-        (r"colophon|about this e-?book|credits", COLOPHON),
-        (r"transcriber['’]?s['’]? notes?.{0,20}", TRANSCRIBER),
-        (r"(?:full )?project gutenberg(?:™|-tm)? licen[sc]e.{0,40}|full license", LICENCE),
+    name: matter
+    for matter, names in (
+        (COVER, "cover"),
+        (TITLE_PAGE, "titlepage title-page halftitlepage half-title-page halftitle"),
+        (COPYRIGHT, "copyright-page copyright imprint imprimatur"),
+        (CONTENTS, "toc toc-brief landmarks page-list"),
+        (LISTING, "loi lot loa lov"),
+        (INDEX, "index"),
+        (BIBLIOGRAPHY, "bibliography"),
+        (NOTES, "endnotes footnotes rearnotes notes"),
+        (COLOPHON, "colophon"),
+        (ADVERTISEMENT, "other-books advertisement"),
+        (LICENCE, "pg-boilerplate"),
     )
-)  # fmt: skip
+    for name in names.split()
+}
+
+_TITLES = (
+    (COVER, r"(?:front |book )?cover(?: page| image)?|umschlag|couverture|copertina|cubierta|封面"),
+    (TITLE_PAGE, r"(?:half[- ]?)?title(?:[- ]?page)?|titelseite|page de titre|扉页|书名页"),
+    (
+        COPYRIGHT,
+        r"copyright(?: (?:page|notice|information|and permissions))?|legal notices?|impressum|imprint|mentions légales"
+        r"|colofone?|cr[ée]ditos|derechos de autor|版权(?:页|信息|声明)?|版權(?:頁|聲明)?",
+    ),
+    (
+        CONTENTS,
+        r"(?:table of )?contents|toc|inhalt(?:sverzeichnis)?|table(?: des matières)?|sommaire|índice(?: general)?|indice"
+        r"|sumário|inhoud|innehåll(?:sförteckning)?|spis treści|içindekiler|目\s*[录錄次]",
+    ),
+    (INDEX, r"index|general index|register|stichwortverzeichnis|index of .{1,40}|索引"),
+    (
+        LISTING,
+        r"list of (?:illustrations|figures|tables|maps|plates|charts|photographs)|illustrations|abbildungsverzeichnis"
+        r"|table des illustrations",
+    ),
+    (
+        BIBLIOGRAPHY,
+        r"(?:selected |select )?bibliography|works cited|references|literaturverzeichnis|bibliographie|bibliografía"
+        r"|bibliografia|参考文献",
+    ),
+    (NOTES, r"(?:end|foot)?notes?|anmerkungen|fußnoten|notes de bas de page|notas|注释|註釋"),
+    (
+        ADVERTISEMENT,
+        r"(?:also|other (?:books|titles|works)|books|more) (?:available )?(?:by|from)\b.{0,60}|also available"
+        r"|(?:similar|recommended) books|recommendations|advertisements?|newsletter.{0,20}|praise(?: for .{1,80})?"
+        r"|you may also (?:like|enjoy).{0,40}|discover more.{0,40}",
+    ),
+    (
+        ABOUT_AUTHOR,
+        r"about the (?:author|editor|translator|publisher|type)s?|(?:über|zu) (?:den autor|die autorin)"
+        r"|à propos de l['’]auteure?|作者简介|关于作者",
+    ),
+    (COLOPHON, r"colophon|about this e-?book|credits"),
+    (TRANSCRIBER, r"transcriber['’]?s['’]? notes?.{0,20}"),
+    (LICENCE, r"(?:full )?project gutenberg(?:™|-tm)? licen[sc]e.{0,40}|full license"),
+)
+_BY_TITLE = tuple(
+    (re.compile(rf"(?:the\s+)?(?:{pattern})[\s.:]*", re.IGNORECASE), matter) for matter, pattern in _TITLES
+)
 _COPYRIGHT_SIGNS = re.compile(
-    r"all rights reserved|\bisbn\b|©|\(c\)\s*\d{4}|copyright\s+(?:©|\(c\)|\d{4})|no part of this|library of congress|catalogu?ing[- ]in[- ]publication"
-    r"|published by|first published|printed (?:and bound )?in|this is a work of fiction|alle rechte vorbehalten|tous droits réservés"
+    r"all rights reserved|\bisbn\b|©|\(c\)\s*\d{4}|copyright\s+(?:©|\(c\)|\d{4})|no part of this"
+    r"|library of congress|catalogu?ing[- ]in[- ]publication"
+    r"|published by|first published|printed (?:and bound )?in|this is a work of fiction"
+    r"|alle rechte vorbehalten|tous droits réservés"
     r"|版权所有|版權所有|出版社|moral rights?|entered according to act of congress",
     re.IGNORECASE,
 )
@@ -82,7 +117,10 @@ _LEADER_DOTS = re.compile(r"(?:\.\s?){4,}\s*(?:\d+|[ivxlc]+)\s*$|\s{2,}\d{1,4}$"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One chapter before it is decided. ``place`` is where it starts, 0.0 to 1.0 by words; ``in_toc`` whether it is listed."""
+    """One chapter before it is decided.
+
+    ``place`` is where it starts, 0.0 to 1.0 by words; ``in_toc`` whether it is listed.
+    """
 
     title: str
     types: frozenset[str]
@@ -93,7 +131,10 @@ class Candidate:
 
 
 def skip_reason(candidate: Candidate, book_names: tuple[str, ...], chapter_titles: frozenset[str]) -> str:
-    """Why ``candidate`` is not spoken, or ``""``. ``book_names`` are the book's title, then its authors; ``chapter_titles`` holds the `key` of every chapter's title."""
+    """Why ``candidate`` is not spoken, or ``""``.
+
+    ``book_names`` are the book's title, then its authors; ``chapter_titles`` holds the `key` of every chapter's title.
+    """
     words = sum(count_words(block.text) for block in candidate.blocks)
     if not words:
         return "no text"

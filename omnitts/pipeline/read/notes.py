@@ -22,6 +22,7 @@ from omnitts.pipeline.read.elements import (
     DROP_ATTRIBUTE,
     HEADING_LEVELS,
     REF_ATTRIBUTE,
+    all_text,
     types_of,
 )
 from omnitts.pipeline.read.markup import EPUB_TYPE
@@ -37,7 +38,8 @@ _LABEL = re.compile(
 )
 _BRACKETED = re.compile(r"[\[({].*[\])}]\.?$|[*＊†‡§¶‖#①-⑳]")
 _BACK_LABEL = re.compile(
-    r"[\[({]?\s*(?:\d{1,4}|[*†‡§¶‖#]{1,4}|[a-z]{1,2}|[ivxlc]{1,6}|[↩↑⇧^←⬑\ufe0e\ufe0f]+|back|return(?: to text)?|zurück|retour)\s*[\])}]?[.:]?",
+    r"[\[({]?\s*(?:\d{1,4}|[*†‡§¶‖#]{1,4}|[a-z]{1,2}|[ivxlc]{1,6}|[↩↑⇧^←⬑\ufe0e\ufe0f]+|back"
+    r"|return(?: to text)?|zurück|retour)\s*[\])}]?[.:]?",
     re.IGNORECASE,
 )
 _CONTAINER_TAGS = frozenset(["li", "aside", "dd", "tr"])
@@ -114,7 +116,7 @@ def _links_of(path: str, root: etree._Element) -> list[_Link]:
             continue
         types = types_of(element)
         names = element.get("class", "")
-        label = "".join(element.itertext()).strip()
+        label = all_text(element).strip()
         is_declared = not types.isdisjoint(REF_TYPES) or bool(names and _REF_CLASS.search(names))
         if not is_declared and (len(label) > 8 or not _LABEL.fullmatch(label) or not types.isdisjoint(("backlink",))):
             continue
@@ -155,16 +157,12 @@ def _mark_declared_bodies(pages: Mapping[str, etree._Element]) -> dict[etree._El
 
 def _body_of(target: etree._Element) -> etree._Element | None:
     """The block a link's target stands for: itself, the block around it, or the one after an empty anchor."""
-    block = target
+    block: etree._Element | None = target
     while block is not None and block.tag not in BLOCK_TAGS:
         block = block.getparent()
     if block is None or block.tag in HEADING_LEVELS:
         return None
-    if (
-        block is not target
-        and block.tag in ("body", "section", "div", "article")
-        and not "".join(target.itertext()).strip()
-    ):
+    if block is not target and block.tag in ("body", "section", "div", "article") and not all_text(target).strip():
         follower = target.getnext()
         return follower if follower is not None and follower.tag in BLOCK_TAGS else None
     if block.tag == "dt":
@@ -187,7 +185,7 @@ def _is_note(link: _Link, body: etree._Element) -> bool:
         return False
     if link.is_declared:
         return True
-    text = " ".join("".join(body.itertext()).split())
+    text = " ".join(all_text(body).split())
     bare = link.label.strip("[](){}. ")
     if bare and re.match(rf"[\[({{]?\s*{re.escape(bare)}(?!\d)", text):
         return True
@@ -213,7 +211,7 @@ def _mark_continuation(body: etree._Element, key: str, bodies: Mapping[etree._El
 def _drop_back_links(body: etree._Element) -> None:
     for link in body.iter("a"):
         if "#" in link.get("href", "") and REF_ATTRIBUTE not in link.attrib:
-            label = "".join(link.itertext()).strip()
+            label = all_text(link).strip()
             is_back = not types_of(link).isdisjoint(("backlink",)) or _BACK_LABEL.fullmatch(label)
             if is_back and len(label) <= 20:
                 _raised_whole(link).set(DROP_ATTRIBUTE, "")
@@ -239,11 +237,11 @@ def _is_raised(link: etree._Element) -> bool:
 
 def _begins_its_block(link: etree._Element) -> bool:
     """Whether no text stands before ``link`` in its block: there, a numbered link is a note's own way back."""
-    element = link
+    element: etree._Element | None = link
     while element is not None and element.tag not in BLOCK_TAGS:
         before = element.getprevious()
         while before is not None:
-            if (before.tail or "").strip() or "".join(before.itertext()).strip():
+            if (before.tail or "").strip() or all_text(before).strip():
                 return False
             before = before.getprevious()
         element = element.getparent()

@@ -14,11 +14,11 @@ NoteMode = Literal["skip", "inline", "end"]
 class ReadOptions:
     """Choices of ``--keep``, ``--skip``, ``--notes``, ``--encoding``, ``--language`` and ``--from``.
 
-    ``keep`` and ``skip`` overrule what is skipped by itself. A pattern is a number or range (``"2"``, ``"3-5"``: positions
-    among all chapters of the source, skipped ones included, counted from 1), part of a title (any case), or ``"all"``;
-    where both name a chapter, ``skip`` wins. ``notes``: leave footnotes out, read each after the paragraph that refers to
-    it, or collect them at the chapter's end. Empty strings mean "find out": ``encoding`` (a Python codec name),
-    ``language`` (a BCP 47 tag), ``format`` (a reader's name, such as ``"epub"`` or ``"txt"``).
+    ``keep`` and ``skip`` overrule what is skipped by itself. A pattern is a number or range (``"2"``, ``"3-5"``:
+    positions among all chapters of the source, skipped ones included, counted from 1), part of a title (any case), or
+    ``"all"``; where both name a chapter, ``skip`` wins. ``notes``: leave footnotes out, read each after the paragraph
+    that refers to it, or collect them at the chapter's end. Empty strings mean "find out": ``encoding`` (a Python codec
+    name), ``language`` (a BCP 47 tag), ``format`` (a reader's name, such as ``"epub"`` or ``"txt"``).
     """
 
     keep: tuple[str, ...] = ()

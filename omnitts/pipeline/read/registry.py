@@ -1,6 +1,7 @@
 """Which reader takes a source: by the format a person names, by content, by suffix.
 
-A reader lives in a file ``format_NAME.py`` beside this one and defines ``READER``; a new file is a new format, and nothing
+A reader lives in a file ``format_NAME.py`` beside this one and defines ``READER``; a new file is a new format, and
+nothing
 else changes. Readers know nothing of each other.
 """
 
@@ -23,7 +24,8 @@ FORMAT_PREFIX = "format_"
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One format. ``sniff`` looks at a source's head and says how sure it is: 0 not mine, 1 anyone's, up to 100 certain.
+    """One format. ``sniff`` looks at a source's head and says how sure it is: 0 not mine, 1 anyone's, up to 100
+    certain.
 
     ``read`` returns every chapter of the source in order, with ``skip_reason`` set where the format itself can tell.
     """

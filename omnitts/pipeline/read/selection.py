@@ -18,8 +18,8 @@ _RANGE = re.compile(r"(\d+)?\s*(-|–|\.\.)?\s*(\d+)?")
 def select_chapters(book: Book, selection: str) -> Book:
     """``book`` with all but the selected chapters skipped.
 
-    ``selection`` is like ``"3-7,10"``, ``"5-"`` or ``"-3"``; numbers count the chapters that are to be spoken, from 1, as
-    ``omnitts plan`` lists them. Raises `UsageError` naming the part that is wrong.
+    ``selection`` is like ``"3-7,10"``, ``"5-"`` or ``"-3"``; numbers count the chapters that are to be spoken, from 1,
+    as ``omnitts plan`` lists them. Raises `UsageError` naming the part that is wrong.
     """
     spoken = [idx for idx, chapter in enumerate(book.chapters) if not chapter.skip_reason]
     wanted: set[int] = set()
@@ -50,7 +50,10 @@ def select_chapters(book: Book, selection: str) -> Book:
 
 
 def keep_and_skip(book: Book, keep: tuple[str, ...], skip: tuple[str, ...]) -> Book:
-    """``book`` with its skipping overruled; patterns as in `ReadOptions`. One that matches nothing becomes a problem."""
+    """``book`` with its skipping overruled; patterns as in `ReadOptions`.
+
+    One that matches nothing becomes a problem.
+    """
     chapters = list(book.chapters)
     problems = list(book.problems)
     for flag, patterns in (("--keep", keep), ("--skip", skip)):

@@ -12,12 +12,16 @@ MAX_TITLE_CHARS = 120
 
 _ENGLISH_NUMBER = (
     "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen"
-    "|nineteen|(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?"
+    "|nineteen|(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[- ](?:one|two|three"
+    "|four|five|six|seven|eight|nine))?"
     "|hundred|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|last"
 )
 _NUMBER = rf"(?:\d{{1,4}}|[ivxlcdm]+|{_ENGLISH_NUMBER})"
 _HAN_NUMBER = r"[0-9０-９零〇一二三四五六七八九十百千两兩廿卅]+"
-_CHAPTER_WORD = "chapter|chap\\.|kapitel|chapitre|cap[ií]tulo|capitolo|hoofdstuk|rozdzia[łl]|b[öo]l[üu]m|глава|stave|canto|letter|lesson|scene|sc[eè]ne|fable|tale|§"
+_CHAPTER_WORD = (
+    "chapter|chap\\.|kapitel|chapitre|cap[ií]tulo|capitolo|hoofdstuk|rozdzia[łl]|b[öo]l[üu]m|глава|stave|canto|letter"
+    "|lesson|scene|sc[eè]ne|fable|tale|§"
+)
 _PART_WORD = "part|book|volume|vol\\.|act|section|teil|buch|partie|livre|tome|acte|parte|libro|deel|del|часть|книга"
 
 # "CHAPTER I", "Chapter One.", "第一章"; what follows the number is the chapter's own name.
@@ -33,48 +37,20 @@ PART_LABEL = re.compile(
 )
 # Chapters that have a name instead of a number.
 NAMED_CHAPTER = re.compile(
-    r"(?:the\s+)?(?:prologue|epilogue|preface|foreword|introduction|introductory(?: note)?|afterword|postscript|interlude|conclusion|finale|dedication|epigraph"
-    r"|(?:author'?s |editor'?s |translator'?s |publisher'?s )?(?:note|preface|introduction|foreword|afterword|preface)|appendix(?:\s+\w{1,4})?"
-    r"|acknowledge?ments|vorwort|nachwort|einleitung|prolog|epilog|pr[ée]face|avant-propos|[ée]pilogue|pr[óo]logo|ep[íi]logo|prefazione"
-    r"|dramatis person(?:ae|æ)|contents|index|glossary|bibliography|notes|footnotes"
-    r"|楔子|引子|序|序[章言幕]|自序|前言|引言|导[言读]|后记|後記|尾[声聲]|终章|終章|番外.{0,12}|附[录錄]|跋|目[录錄次]|あとがき|まえがき|プロローグ|エピローグ)[.:：]?",
+    r"(?:the\s+)?(?:prologue|epilogue|preface|foreword|introduction|introductory(?: note)?|afterword|postscript|interlude"
+    r"|(?:author|editor|translator|publisher)['’]?s (?:note|preface|introduction|foreword|afterword)|conclusion|finale"
+    r"|dedication|epigraph|appendix(?:\s+\w{1,4})?|acknowledge?ments|dramatis person(?:ae|æ)|contents|index|glossary"
+    r"|bibliography|notes|footnotes"
+    r"|vorwort|nachwort|einleitung|prolog|epilog|pr[ée]face|avant-propos|[ée]pilogue|pr[óo]logo|ep[íi]logo"
+    r"|prefazione"
+    r"|楔子|引子|序|序[章言幕]|自序|前言|引言|导[言读]|后记|後記|尾[声聲]|终章|終章|番外.{0,12}|附[录錄]|跋|目[录錄次]"
+    r"|あとがき|まえがき|プロローグ|エピローグ)[.:：]?",
     re.IGNORECASE,
 )
 ROMAN = re.compile(r"(?=[IVXLCDM])M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3})", re.IGNORECASE)
 _BARE_NUMBER = re.compile(rf"(?:\d{{1,3}}|{ROMAN.pattern})[.)]?", re.IGNORECASE)
 _SMALL_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "as",
-        "at",
-        "but",
-        "by",
-        "for",
-        "from",
-        "in",
-        "into",
-        "nor",
-        "of",
-        "off",
-        "on",
-        "or",
-        "out",
-        "over",
-        "the",
-        "to",
-        "up",
-        "with",
-        "von",
-        "de",
-        "la",
-        "le",
-        "du",
-        "des",
-        "und",
-        "der",
-    ]
+    "a an and as at but by for from in into nor of off on or out over the to up with von de la le du des und der".split()  # noqa: SIM905
 )
 _ABBREVIATIONS = frozenset(("MR", "MRS", "DR", "ST", "MS", "SR", "JR"))
 _ENDS_SENTENCE = re.compile(r"[.!?:;,…。！？：]$")
@@ -83,10 +59,7 @@ _ENDS_SENTENCE = re.compile(r"[.!?:;,…。！？：]$")
 def is_label(text: str) -> bool:
     """Whether ``text`` is only a chapter's or part's number: ``CHAPTER I.``, ``Part Two``, ``XIV``, ``3``."""
     text = text.strip(" .:—–-")
-    for pattern in (CHAPTER_LABEL, PART_LABEL, _BARE_NUMBER):
-        if pattern.fullmatch(text):
-            return True
-    return False
+    return any(pattern.fullmatch(text) for pattern in (CHAPTER_LABEL, PART_LABEL, _BARE_NUMBER))
 
 
 def starts_like_chapter(text: str) -> bool:

@@ -1,4 +1,5 @@
-"""Chapters of a plain text: which groups of lines are headings, which of them begin chapters, which are a contents list.
+"""Chapters of a plain text: which groups of lines are headings, which of them begin chapters, which are a contents
+list.
 
 In: `Group`s. Out: the same as `Item`s, and `Draft`s over them. Knows nothing of files.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from omnitts.pipeline.read import matter
 from omnitts.pipeline.read.cleaning import collapse, count_words
@@ -84,14 +86,18 @@ def split_text(groups: Sequence[Group], book_title: str) -> list[Draft]:
         titles[contents_at] = "Contents"
         after = _end_of_contents(groups, listed, min((idx for idx in titles if idx > last), default=len(groups)))
         if after < len(groups) and after not in titles:
-            heading = _heading_of(after, groups[after])
-            titles[after] = _mark_headings(heading, groups, blocks)[0] if heading else ""
+            titles[after] = _opening_title(after, groups, blocks)
     if 0 not in titles:
-        heading = _heading_of(0, groups[0])
-        titles[0] = _mark_headings(heading, groups, blocks)[0] if heading else ""
+        titles[0] = _opening_title(0, groups, blocks)
     if len(titles) == 1:
         titles[0] = titles[0] or book_title
     return _cut(titles, blocks, groups)
+
+
+def _opening_title(idx: int, groups: Sequence[Group], items: list[Item]) -> str:
+    """The title of a stretch that no chapter heading opens: its first line, if that reads like a heading."""
+    heading = _heading_of(idx, groups[idx])
+    return _mark_headings(heading, groups, items)[0] if heading else ""
 
 
 def _cut(titles: dict[int, str], items: list[Item], groups: Sequence[Group]) -> list[Draft]:
@@ -137,7 +143,8 @@ def _block_of(group: Group) -> Block:
 def _chapter_headings(groups: Sequence[Group]) -> list[_Heading]:
     """Headings that begin chapters: those that say so; else a rising series of numbers; else lines in capitals.
 
-    What stands before the first of them under a heading in capitals is a chapter too, if it is longer than a title page.
+    What stands before the first of them under a heading in capitals is a chapter too, if it is longer than a title
+    page.
     """
     found = [heading for idx, group in enumerate(groups) if (heading := _heading_of(idx, group))]
     chosen = [heading for heading in found if heading.kind in (PART, CHAPTER)]
@@ -151,7 +158,7 @@ def _chapter_headings(groups: Sequence[Group]) -> list[_Heading]:
     elif num_chapters < 2 and num_parts < 2 and len(capitals) >= 2:
         chosen, main = _apart(chosen + capitals, groups), []
     first = min((heading.idx for heading in main), default=0)
-    stops = {heading.idx: after.idx for heading, after in zip(found, found[1:], strict=False)}
+    stops = {heading.idx: after.idx for heading, after in pairwise(found)}
     for heading in capitals:
         if heading.idx < first and _words(groups[heading.idx : stops.get(heading.idx, first)]) > MIN_FRONT_WORDS:
             chosen.append(heading)
@@ -236,12 +243,14 @@ def _rising(numbers: list[_Heading]) -> list[_Heading]:
 
 
 def _contents_list(headings: list[_Heading], groups: Sequence[Group]) -> set[int]:
-    """Headings near the start that are only listed: three or more with hardly a word between them, named again later."""
+    """Headings near the start that are only listed: three or more with hardly a word between them, named again
+    later.
+    """
     if len(headings) < 3:
         return set()
     run: list[_Heading] = [headings[0]]
     best: list[_Heading] = []
-    for before, heading in zip(headings, headings[1:], strict=False):
+    for before, heading in pairwise(headings):
         if _words(groups[before.idx : heading.idx]) <= MAX_LISTED_WORDS:
             run.append(heading)
             continue
@@ -266,7 +275,7 @@ def _label_key(text: str) -> str:
 def _end_of_contents(groups: Sequence[Group], listed: set[int], stop: int) -> int:
     """Where the list ends after its last heading: summaries may follow it as they usually follow the others."""
     order = sorted(listed)
-    gaps = sorted(_words(groups[one + 1 : other]) for one, other in zip(order, order[1:], strict=False))
+    gaps = sorted(_words(groups[one + 1 : other]) for one, other in pairwise(order))
     usual = gaps[len(gaps) // 2]
     idx, words = order[-1] + 1, 0
     while idx < stop and _heading_of(idx, groups[idx]) is None:
@@ -300,7 +309,9 @@ def _mark_headings(heading: _Heading, groups: Sequence[Group], items: list[Item]
 
 
 def _is_title_line(group: Group) -> bool:
-    """Whether the group after a bare ``CHAPTER I`` is its name: short, and in capitals or with capital letters throughout."""
+    """Whether the group after a bare ``CHAPTER I`` is its name: short, and in capitals or with capital letters
+    throughout.
+    """
     text = group.text.replace("\n", " ").strip("_*=")
     if (
         group.kind not in (BlockKind.PARAGRAPH, BlockKind.VERSE)

@@ -1,4 +1,5 @@
-"""Footnotes in plain text: ``[Footnote 1: ...]`` paragraphs, ``[1] ...`` paragraphs, and the ``[1]`` that refer to them.
+"""Footnotes in plain text: ``[Footnote 1: ...]`` paragraphs, ``[1] ...`` paragraphs, and the ``[1]`` that refer to
+them.
 
 Items in, items out with references taken from the text and bodies marked, as `notes` does for markup.
 """
@@ -71,7 +72,8 @@ def _reference_before(
 ) -> int | None:
     for idx in range(first - 1, max(-1, first - LOOK_BACK_BLOCKS), -1):
         text = items[idx].block.text
-        if idx not in bodies and idx not in taken and "[" in text:
-            if any(match[1] == label for match in _REFERENCE.finditer(text)):
-                return idx
+        if idx in bodies or idx in taken or "[" not in text:
+            continue
+        if any(match[1] == label for match in _REFERENCE.finditer(text)):
+            return idx
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from omnitts.pipeline.read.cleaning import collapse, collapse_lines, is_scene_break
 from omnitts.types import BlockKind
@@ -90,7 +91,7 @@ def _layout_of(lines: Sequence[str]) -> Layout:
     if not lengths:
         return Layout(0, False, frozenset())
     columns = lengths[int(0.95 * (len(lengths) - 1))]
-    followed = sum(1 for line, after in zip(lines, lines[1:], strict=False) if line.strip() and after.strip())
+    followed = sum(1 for line, after in pairwise(lines) if line.strip() and after.strip())
     is_wrapped = MIN_WRAP_COLUMNS <= columns <= MAX_WRAP_COLUMNS and followed > 0.25 * len(lengths)
     blank = sum(1 for line in lines if not line.strip())
     hyphens = is_wrapped and any(_HYPHENATED.search(line.rstrip()) for line in lines)
@@ -159,14 +160,16 @@ def _is_list(run: list[str]) -> bool:
 def _early_lines(run: list[str], columns: int) -> list[bool]:
     """For each line but the last: whether the next line's first word would still have fit on it."""
     early = []
-    for line, after in zip(run, run[1:], strict=False):
+    for line, after in pairwise(run):
         words = after.split(None, 1)
         early.append(len(line.rstrip()) + 1 + len(words[0] if words else "") <= columns - EARLY_SLACK_COLUMNS)
     return early
 
 
 def _begins_paragraph(run: list[str], idx: int, is_after_early: bool, layout: Layout) -> bool:
-    """Whether line ``idx`` of a prose run begins a paragraph: by indent, by bullet, or after a line that ended early."""
+    """Whether line ``idx`` of a prose run begins a paragraph: by indent, by bullet, or after a line that ended
+    early.
+    """
     line, before = run[idx], run[idx - 1]
     ended = bool(_TERMINAL.search(before.rstrip()))
     if _BULLET.match(line) and _is_list(run):
