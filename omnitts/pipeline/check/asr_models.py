@@ -1,8 +1,8 @@
 """Which speech recogniser listens: finds one on this machine, joins the packaged one, or fetches `base`.
 
-A name, a folder or nothing in; a `AsrModel` (folder of CTranslate2 files) out. Models are faster-whisper's: their names are
-``tiny`` ... ``large-v3``, their home the Hugging Face cache, `omnitts.paths.models_dir` or a folder of one's own. The
-``offline`` extra carries a whisper-base in two packages, joined here once. Loads nothing: that is `transcribe`.
+A name, a folder or nothing in; an `AsrModel` (folder of CTranslate2 files) out. Models are faster-whisper's: names are
+``tiny`` ... ``large-v3``, their home the Hugging Face cache, `omnitts.paths.models_dir` or a folder of one's own.
+The ``offline`` extra carries a whisper-base in two packages, joined here once. Loads nothing: that is `transcribe`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import tempfile
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,9 +25,23 @@ log = logging.getLogger(__name__)
 
 DEFAULT_MODEL: Final = "base"
 PREFERENCE: Final = {
-    "cpu": ("base", "base.en", "small", "small.en", "distil-small.en", "tiny", "tiny.en", "turbo", "medium"),
-    "cuda": ("large-v3", "large-v3-turbo", "turbo", "large-v2", "distil-large-v3", "medium", "small", "base", "tiny"),
+    "cpu": ("base", "base.en", "small", "small.en", "distil-small.en", "tiny", "tiny.en", "large-v3-turbo", "medium"),
+    "cuda": ("large-v3", "large-v3-turbo", "large-v2", "distil-large-v3", "medium", "small", "base", "tiny"),
 }
+REPOSITORIES: Final = {
+    **{
+        size: f"Systran/faster-whisper-{size}"
+        for size in (
+            *("tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en"),
+            *("large-v1", "large-v2", "large-v3"),
+        )
+    },
+    "distil-small.en": "Systran/faster-distil-whisper-small.en",
+    "distil-medium.en": "Systran/faster-distil-whisper-medium.en",
+    "distil-large-v3": "Systran/faster-distil-whisper-large-v3",
+    "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+}
+_HUB_FILES: Final = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 PACKAGED_NAME: Final = "base"
 _PACKAGED_FOLDER: Final = "whisper-base-packaged"
 _PARTS: Final = (
@@ -102,11 +117,7 @@ def find_asr_model(name: str = "", *, language: str = "en", device: str = "cpu")
         fitting = [m for m in wanted.values() if language == "en" or not m.speaks_only_english]
         best = min(fitting, key=lambda model: _rank(model.name, device), default=None)
         return _ready(best) if best else _fetch(DEFAULT_MODEL)
-    if name in wanted:
-        model = wanted[name]
-    else:
-        _known_repository(name)
-        model = _fetch(name)
+    model = wanted[name] if name in wanted else _fetch(name)
     if model.speaks_only_english and language != "en":
         raise UsageError(f"ASR model {name} hears only English", where=f"language {language}", hint="drop the .en")
     return _ready(model)
@@ -130,7 +141,7 @@ def _is_model(folder: Path) -> bool:
 
 def _own() -> list[AsrModel]:
     """Models put into `paths.models_dir` under faster-whisper's names (``faster-whisper-small``) or plain ones."""
-    known = set(_repositories())
+    known = set(REPOSITORIES)
     found = []
     for folder in sorted(paths.models_dir().glob("*/")):
         name = folder.name.removeprefix("faster-").removeprefix("whisper-")
@@ -143,43 +154,38 @@ def _cached() -> list[AsrModel]:
     from huggingface_hub import try_to_load_from_cache
 
     found = []
-    for name, repository in _repositories().items():
+    for name, repository in REPOSITORIES.items():
         weights = try_to_load_from_cache(repository, "model.bin")
         if isinstance(weights, str) and _is_model(Path(weights).parent):
             found.append(AsrModel(name, Path(weights).parent, f"Hugging Face cache ({repository})"))
     return found
 
 
-def _repositories() -> dict[str, str]:
-    """faster-whisper's names and the hub repositories behind them."""
-    from faster_whisper.utils import _MODELS
-
-    return dict(_MODELS)
-
-
-def _known_repository(name: str) -> str:
-    known = _repositories()
-    if name not in known and name.count("/") != 1:
-        raise UsageError(
-            f"unknown ASR model {name!r}", where="--asr", hint=f"give a folder or one of {', '.join(known)}"
-        )
-    return known.get(name, name)
+def _repository(name: str) -> str:
+    """The hub repository behind a name; ``owner/name`` stands for itself."""
+    if name not in REPOSITORIES and name.count("/") != 1:
+        known = ", ".join(REPOSITORIES)
+        raise UsageError(f"unknown ASR model {name!r}", where="--asr", hint=f"give a folder or one of {known}")
+    return REPOSITORIES.get(name, name)
 
 
 def _fetch(name: str) -> AsrModel:
     """Downloads a model from the hub; asks first, once and briefly, whether the hub answers."""
-    import httpx
-    from faster_whisper.utils import download_model
-    from huggingface_hub import HfApi
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
 
-    repository = _known_repository(name)
+    repository = _repository(name)
+    # The hub's own errors derive from those of its HTTP library, which differs by version (requests, httpx, httpx2).
+    failures: tuple[type[BaseException], ...] = (OSError, ValueError, *HfHubHTTPError.__bases__)
     try:
-        HfApi().model_info(repository, timeout=_HUB_TIMEOUT_S)
-        log.warning("fetching ASR model %s (%s) from the Hugging Face hub, once", name, repository)
-        folder = Path(download_model(repository))
-    except (OSError, httpx.HTTPError, ValueError) as error:
+        if constants.HF_HUB_OFFLINE:
+            raise ConnectionError("HF_HUB_OFFLINE is set")
+        with urllib.request.urlopen(f"{constants.ENDPOINT}/api/models/{repository}", timeout=_HUB_TIMEOUT_S):
+            log.warning("fetching ASR model %s (%s) from the Hugging Face hub, once", name, repository)
+        folder = Path(snapshot_download(repository, allow_patterns=list(_HUB_FILES)))
+    except failures as error:
         raise DependencyError(
-            f"ASR model {name} is not on this machine and the model hub cannot be reached", hint=_HINT
+            f"ASR model {name} is not on this machine and cannot be fetched ({error})", hint=_HINT
         ) from error
     return AsrModel(name, folder, f"Hugging Face cache ({repository})")
 

@@ -141,8 +141,7 @@ class Checker:
         if self._listener is None:
             self._listener = Transcriber(self._found(), self.options.device, threads=self.options.threads)
         if self._sounds is None:
-            knows_words = self.language == "en" and isinstance(self._listener, Transcriber)
-            self._sounds = EnglishSounds(self._listener.is_rare) if knows_words else NoSounds()
+            self._sounds = EnglishSounds(self._listener.is_rare) if self.language == "en" else NoSounds()
         return self._listener
 
     def _found(self) -> AsrModel:
@@ -161,8 +160,8 @@ def rejudge(verdict: Verdict, options: QualityOptions, *, min_sim: float | None 
 def similarity_band(first_takes: Iterable[Verdict], options: QualityOptions) -> float:
     """The least similarity for one voice, from the verdicts of *all* its first takes.
 
-    Only takes that pass everything but the voice and hold at least three seconds of speech count, so the line depends on
-    the set of first takes and on nothing else: a run that was killed and resumed finds the same one.
+    Only takes that pass everything but the voice and hold at least three seconds of speech count. The line depends on
+    the set of first takes and on nothing else, so a run that was killed and resumed finds the same one.
     """
     ignoring_voice = replace(options, min_sim=0.0)
     similarities = [

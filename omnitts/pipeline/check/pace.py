@@ -1,4 +1,4 @@
-"""Speaking rate: how fast a clip is, and whether some stretch of it runs away or drags. Words with times in, rates out."""
+"""Speaking rate: how fast a clip is, and whether a stretch of it runs away or drags. Timed words in, rates out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ _SHORTEST_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """``words_per_s`` and ``letters_per_s`` over the spoken part; ``fastest`` and ``slowest`` are the extreme stretches of
-    `STRETCH_WORDS` words as a multiple of the clip's own rate (1.0 for short clips)."""
+    """``words_per_s`` and ``letters_per_s`` over the spoken part; ``fastest`` and ``slowest`` are the extreme stretches
+    of `STRETCH_WORDS` words as a multiple of the clip's own rate (1.0 for short clips).
+    """
 
     words_per_s: float | None
     letters_per_s: float | None

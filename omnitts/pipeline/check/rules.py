@@ -1,8 +1,8 @@
 """What is a fault: measures of a take in, reasons in plain sentences out. No audio, no models, no state.
 
-Everything is read from a `Verdict`'s stored figures, so a stored take can be judged again under other thresholds without
-hearing it again. Each limit says where it comes from; "good takes" are draft-narrator readings of public-domain books
-heard by whisper-base (`benchmarks/planted_faults.py`), tuned on one set of books and reported on another.
+Everything is read from a `Verdict`'s stored figures, so a stored take can be judged again under other thresholds
+without hearing it again. Each limit says where it comes from; "good takes" are draft-narrator readings of public-domain
+books heard by whisper-base (`benchmarks/planted_faults.py`), tuned on one set of books and reported on another.
 """
 
 from __future__ import annotations
@@ -38,11 +38,16 @@ ABRUPT_END_DB: Final = -9.0  # the last 30 ms against the speech level; a spoken
 SECONDS_PER_SHORT_LINE: Final = 1.5  # a line of one or two words takes a second; plus one a word it is babble
 _EXTRA_IN_SHORT_LINE: Final = 3
 _QUOTED_WORDS: Final = 8
+_UNEXPLAINED_PLACES: Final = {
+    "head_sound_s": "before the first word",
+    "inner_sound_s": "between words",
+    "tail_sound_s": "after the last word",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The thresholds a person can set. None means the default: `MAX_WER` or `MAX_CER`, and the calibrated similarity."""
+    """The thresholds a person can set. None: `MAX_WER` or `MAX_CER`, and the calibrated similarity."""
 
     max_wer: float | None = None
     min_sim: float | None = None
@@ -66,7 +71,7 @@ def word_faults(verdict: Verdict, limits: Limits) -> bool:
 
 
 def score_of(verdict: Verdict, reasons: tuple[str, ...]) -> float:
-    """Orders takes: an accepted one before a rejected one, then fewer word errors, then the voice, then fewer reasons."""
+    """Orders takes: an accepted one before a rejected one, then by word errors, the voice and the number of reasons."""
     wer = 1.0 if verdict.wer is None else min(verdict.wer, 2.0)
     similarity = verdict.similarity or 0.0
     return round((0.0 if reasons else 10.0) - 4 * wer + similarity - 0.2 * len(reasons), 6)
@@ -89,19 +94,20 @@ def _of_words(verdict: Verdict) -> Iterator[str]:
         yield f"nothing was heard of {words} {_unit(verdict, words)}"
         return
     tail = int(details.get("tail_missing", 0))
+    added = _unit(verdict, 2)
     if verdict.longest_gap > MAX_GAP:
-        yield f"{verdict.longest_gap} of {words} {_unit(verdict, words)} missing in a row: {_quote(details, 'gap_text')}"
+        yield f"{verdict.longest_gap} of {_counted(verdict, words)} missing in a row: {_quote(details, 'gap_text')}"
     elif tail > MAX_TAIL_MISSING:
         yield f"the last {_counted(verdict, tail)} missing"
     if details.get("repeats", 0) > 1:
-        yield f"{details['repeats']} {_unit(verdict, 2)} said twice: {_quote(details, 'insertion_text')}"
+        yield f"{details['repeats']} {added} said twice: {_quote(details, 'insertion_text')}"
     elif verdict.head_insertions > MAX_EDGE_INSERTIONS:
         leak = ", from the reference transcript" if details.get("leaked") else ""
-        yield f"{verdict.head_insertions} {_unit(verdict, 2)} before the text{leak}: {_quote(details, 'insertion_text')}"
+        yield f"{verdict.head_insertions} {added} before the text{leak}: {_quote(details, 'insertion_text')}"
     elif verdict.tail_insertions > MAX_EDGE_INSERTIONS:
-        yield f"{verdict.tail_insertions} {_unit(verdict, 2)} after the text: {_quote(details, 'insertion_text')}"
+        yield f"{verdict.tail_insertions} {added} after the text: {_quote(details, 'insertion_text')}"
     elif details.get("longest_insertion", 0) > MAX_INSERTION:
-        yield f"{details['longest_insertion']} added {_unit(verdict, 2)}: {_quote(details, 'insertion_text')}"
+        yield f"{details['longest_insertion']} added {added}: {_quote(details, 'insertion_text')}"
 
 
 def _of_short_line(verdict: Verdict, heard_words: int) -> Iterator[str]:
@@ -146,8 +152,7 @@ def _of_sound(verdict: Verdict) -> Iterator[str]:
             yield f"{signal[name]:.1f} s of silence {place}"
     for name, limit in MAX_UNEXPLAINED_S.items():
         if signal.get(name, 0.0) > limit:
-            place = {"head": "before the first word", "inner": "between words", "tail": "after the last word"}
-            yield f"{signal[name]:.1f} s of sound without words {place[name.partition('_')[0]]}"
+            yield f"{signal[name]:.1f} s of sound without words {_UNEXPLAINED_PLACES[name]}"
     yield from _of_pace(verdict)
 
 

@@ -27,8 +27,8 @@ Levels = npt.NDArray[np.float64]
 def measure_signal(waveform: Waveform) -> dict[str, float]:
     """Figures of a clip, all seconds or dB:
 
-    ``duration_s``, ``active_s`` (sound), ``lead_s`` and ``trail_s`` (silence at the ends), ``longest_silence_s`` (inside),
-    ``speech_dbfs`` (mean level of active frames), ``peak_dbfs``, ``clipped_s`` (samples at full scale),
+    ``duration_s``, ``active_s`` (sound), ``lead_s`` and ``trail_s`` (silence at the ends), ``longest_silence_s``
+    (inside), ``speech_dbfs`` (mean level of active frames), ``peak_dbfs``, ``clipped_s`` (samples at full scale),
     ``floor_dbfs`` (10th percentile of frames), ``end_db`` (the last 30 ms against the speech level).
     """
     levels, rate = frame_levels(waveform), waveform.sample_rate
@@ -60,7 +60,7 @@ def measure_signal(waveform: Waveform) -> dict[str, float]:
 
 
 def unexplained_sound(waveform: Waveform, words: Sequence[Timing]) -> dict[str, float]:
-    """Active sound outside all words: ``head_sound_s``, ``tail_sound_s`` and ``inner_sound_s`` (its longest stretch inside).
+    """Active sound outside all words: ``head_sound_s``, ``tail_sound_s``, ``inner_sound_s`` (longest stretch inside).
 
     Laughter, noise bursts, babble or a foreign language leave sound that the recogniser gives no words for.
     """
@@ -86,7 +86,7 @@ def frame_levels(waveform: Waveform) -> Levels:
     count = len(waveform) // hop
     frames = waveform.samples[: count * hop].reshape(count, hop)
     power = np.mean(np.square(frames, dtype=np.float64), axis=1)
-    return 10 * np.log10(np.maximum(power, 10 ** (SILENCE_DBFS / 10)))
+    return np.asarray(10 * np.log10(np.maximum(power, 10 ** (SILENCE_DBFS / 10))), dtype=np.float64)
 
 
 def active_frames(levels: Levels) -> npt.NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Speaker similarity: is this the voice of the reference? Waveforms in, cosines out; and where the line lies for a voice.
+"""Speaker similarity: is this the reference's voice? Waveforms in, cosines out; and where the line lies for a voice.
 
 resemblyzer's GE2E encoder (arXiv 1710.10467), 256 numbers per clip. Importing it costs seconds, so it happens at the
 first embedding. Seen on 54 synthetic voices: one voice against itself 0.89 to 0.96, two voices 0.41 to 0.81; a good

@@ -1,12 +1,12 @@
-"""How words sound: tells a homophone or a rare name heard by ear from a wrong word. English only; other languages: equal text.
+"""How words sound: tells a homophone or a rare name heard by ear from a wrong word. English only.
 
-Words in, a likeness out. Pronunciations come from the dictionary of the draft narrator (PyPI ``hibari-tts``), so they cost
-no model; what is a rare word is told by the ASR's own vocabulary: common words are one piece there. Sees no audio.
+Words in, a likeness out. Pronunciations come from the dictionary of the draft narrator (PyPI ``hibari-tts``), so they
+cost no model; what is a rare word is told by the ASR's own vocabulary: common words are one piece there. Sees no audio.
 
 The rule for leniency: words that sound the same are the same ("there", "their"). A *rare* word (several pieces in the
 ASR's vocabulary: names, old words) may also be heard as something near it: at most `NEAR_DISTANCE` of its phonemes
-differ ("Queequeg", "quick wig"). Common words get no such grace, so "can" for "can't" stays an error, and a word that is
-not there at all is missing whatever its rarity.
+differ ("Queequeg", "quick wig"). Common words get no such grace, so "can" for "can't" stays an error, and a word that
+is not there at all is missing whatever its rarity.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 NEAR_DISTANCE: Final = 0.45  # share of phonemes; "Queequeg"/"quick wig" is 0.33, unrelated words lie above 0.6
-_UNHEARD: Final = str.maketrans({"ˈ": None, "ˌ": None, "ː": None, " ": None, "ʔ": "t", "ɾ": "t", "ɐ": "ə", "ᵻ": "ɪ", "ᵊ": "ə", "ɜ": "ə"})  # fmt: skip
+_UNHEARD: Final = str.maketrans("ɐᵻᵊɜʔɾ", "əɪəətt", "ˈˌː ")  # stress, length and weak vowels: no ear is that fine
 
 
 class Sounds(Protocol):

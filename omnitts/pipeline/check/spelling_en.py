@@ -50,9 +50,10 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
 _CONTRACTED: Final = {
     "is": "s", "has": "s", "am": "m", "are": "re", "have": "ve", "will": "ll", "shall": "ll", "would": "d", "had": "d",
 }  # fmt: skip
-_SUBJECTS: Final = frozenset(
-    "i you he she it we they that there here what who where how when let this one".split(),
-)
+_SUBJECTS: Final = frozenset({
+    "i", "you", "he", "she", "it", "we", "they", "that", "there", "here", "what", "who", "where", "how", "when",
+    "let", "this", "one",
+})  # fmt: skip
 _NEGATABLE: Final = {
     "do": "dont", "does": "doesnt", "did": "didnt", "is": "isnt", "are": "arent", "was": "wasnt", "were": "werent",
     "has": "hasnt", "have": "havent", "had": "hadnt", "can": "cant", "could": "couldnt", "will": "wont",

@@ -56,10 +56,13 @@ _ROMAN_PLACE: Final = re.compile(
     re.I,
 )
 _ROMAN: Final = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
-_NAMES_TAKE_ORDINALS: Final = frozenset(
-    "king queen pope louis henry charles george edward william james richard philip napoleon".split()
-)
-_FILLERS: Final = frozenset("um uh uhm er erm hm hmm mm mhm".split())
+_NAMES_TAKE_ORDINALS: Final = frozenset({
+    "king", "queen", "pope", "louis", "henry", "charles", "george", "edward", "william", "james", "richard",
+    "philip", "napoleon",
+})  # fmt: skip
+_FILLERS: Final = frozenset({
+    "um", "uh", "uhm", "er", "erm", "hm", "hmm", "mm", "mhm",
+})  # fmt: skip
 _WORD: Final = re.compile(r"[^\W_]+(?:'[^\W\d_]+)*")
 _CJK: Final = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u9fff]+")
 _SAME_SOUND_ZH: Final = str.maketrans(

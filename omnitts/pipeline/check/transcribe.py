@@ -1,10 +1,10 @@
 """Listening: a waveform of any length in, what a recogniser heard and when out. Knows nothing of the expected text.
 
-faster-whisper's models, decoded greedily at temperature 0 with no memory between windows, so that the same sound gives the
-same words. Whisper pads every clip to 30 s; a clip is instead heard in a window of its own length plus `TAIL_S`
-(half the time on short clips). Measured on 60 draft-narrator clips of 3 to 20 s, whisper-base, int8, two cores: real-time
-factor 0.04 and 5.0 % WER, against 0.08 and 4.9 % with the full window. `careful=True` hears the full window with a beam of
-five: the second opinion on what the first listening would reject.
+faster-whisper's models, decoded greedily at temperature 0 with no memory between windows, so that the same sound gives
+the same words. Whisper pads every clip to 30 s; a clip is instead heard in a window of its own length plus `TAIL_S`
+(half the time on short clips). Measured on 60 draft-narrator clips of 3 to 20 s, whisper-base, int8, two cores:
+real-time factor 0.04 and 5.0 % WER, against 0.08 and 4.9 % with the full window. `careful=True` hears the full window
+with a beam of five: the second opinion on what the first listening would reject.
 """
 
 from __future__ import annotations
@@ -62,11 +62,13 @@ class Listener(Protocol):
 
     def transcribe(self, waveform: Waveform, language: str, *, careful: bool = False) -> Transcript: ...
 
+    def is_rare(self, word: str) -> bool: ...
+
 
 class Transcriber:
     """A loaded recogniser. One call at a time; calls from different threads are the caller's to keep apart.
 
-    ``compute_type`` "auto" is int8 on a CPU and float16 on a GPU. ``threads`` 0 takes the cores there are, four at most.
+    ``compute_type`` "auto" is int8 on a CPU and float16 on a GPU. ``threads`` 0 takes all cores up to four.
     """
 
     def __init__(self, model: AsrModel, device: str = "cpu", compute_type: str = "auto", threads: int = 0) -> None:

@@ -134,9 +134,9 @@ def _look_again(
     place = (rows, columns)
     while place != (0, 0):
         _, origin, kind = best[place]
-        left = (expected[0] + origin[0], expected[0] + place[0])
-        right = (heard[0] + origin[1], heard[0] + place[1])
-        steps.append(_step(kind, first, left, second, right))
+        spoken = (expected[0] + origin[0], expected[0] + place[0])
+        listened = (heard[0] + origin[1], heard[0] + place[1])
+        steps.append(_step(kind, first, spoken, second, listened))
         place = origin
     return steps[::-1]
 
@@ -165,7 +165,7 @@ def _joined(tokens: Sequence[Token]) -> str:
 
 
 def _digits(tokens: Sequence[Token]) -> str:
-    """Numbers digit by digit, with no "and": "three oh five", "305" and "three hundred and five" meet where they can."""
+    """Numbers digit by digit and without "and", so that "three oh five" meets "305"."""
     return "".join(digits_of(token.text) for token in tokens if token.text != "and" or len(tokens) == 1)
 
 
