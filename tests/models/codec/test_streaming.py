@@ -1,4 +1,4 @@
-"""The streaming schedule: the reference's calls where it has no defect, ours where it has, and the sound of a stream."""
+"""The streaming schedule: the reference's calls where it has no defect, ours where it has; the sound of a stream."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _calls(
 
 
 class _Repeating(StreamSchedule):
-    """Our schedule with the reference's first defect put back: the look-ahead at the limit begins the next block again."""
+    """Our schedule with the reference's first defect put back: the look-ahead at the limit is spoken again."""
 
     def _begin_block(self, num_spoken: int) -> None:
         super()._begin_block(num_spoken - self.options.lookahead)
@@ -82,7 +82,7 @@ def test_defect_2_tokens_that_outrun_the_speaker_are_not_lost() -> None:
 
 
 def test_defect_3_only_rows_of_codes_are_sound(codec: Codec) -> None:
-    """The reference takes anything with four columns for sound; here text never reaches the stream, and ids are checked."""
+    """The reference takes anything with four columns for sound; here ids are checked, and text never gets here."""
     stream = SpeechStream(codec.detokenizer, random_prompt(4, 0), 0)
     for row in ([151_643, 1, 2, 3], [97, 97, 97, 97], [1, 2, 3, -1]):
         assert list(stream.push(row)) == []

@@ -1,7 +1,7 @@
 """A complete ``cosyvoice2/`` folder of a few hundred kilobytes, and golden configs in the words of ``cosyvoice2.yaml``.
 
-The YAML is written in the published style, tags and references included; weights are random; the two ONNX files are made
-of a few operators that keep the published contract (names aside).
+The YAML is written in the published style, tags and references included; weights are random; the two ONNX files are
+made of a few operators that keep the published contract (names aside).
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ data_pipeline: [
 
 
 def write_codec(folder: Path, *, seed: int = 0, spelling: str = "parametrizations") -> Path:
-    """Fill ``folder`` with all five files; ``spelling`` of the vocoder's weight norm: parametrizations, plain or folded."""
+    """All five files; ``spelling`` of the vocoder's weight norm: parametrizations, plain or folded."""
     from omnitts.models.codec import hyperyaml
 
     folder.mkdir(parents=True, exist_ok=True)

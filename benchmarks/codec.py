@@ -1,0 +1,145 @@
+"""Speed of the codec at published size with random weights: seconds of work per second of sound.
+
+    python benchmarks/codec.py --threads 2 --repeats 3 --json codec.json
+
+Speaks 125 tokens (5 s) after a prompt of 125 tokens. Times are medians; the machine may be busy, so each pass is
+measured in turn with a plain float32 twin (the same weights through torch's own linear layers), and the ratio is given
+beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from omnitts.models.codec.config import EncoderConfig, EstimatorConfig, FlowConfig, HiftConfig
+from omnitts.models.codec.flow import Flow
+from omnitts.models.codec.hift import Hift
+from omnitts.models.codec.layers import Linear
+from omnitts.models.codec.prompt import VoicePrompt
+
+FLOW = FlowConfig(
+    vocab_size=6561,
+    speaker_size=192,
+    mel_bins=80,
+    encoder=EncoderConfig(512, 512, attention_heads=8, linear_units=2048, num_blocks=6),
+    estimator=EstimatorConfig(320, 80, 256, head_dim=64, num_heads=8, num_blocks=4, num_mid_blocks=12),
+)
+HIFT = HiftConfig(
+    mel_bins=80,
+    channels=512,
+    f0_channels=512,
+    num_harmonics=8,
+    rate_hz=24_000,
+    sine_amplitude=0.1,
+    noise_std=0.003,
+    voiced_hz=10.0,
+    upsample_rates=(8, 5, 3),
+    upsample_kernels=(16, 11, 7),
+    n_fft=16,
+    hop=4,
+    block_kernels=(3, 7, 11),
+    block_dilations=((1, 3, 5),) * 3,
+    source_kernels=(7, 7, 11),
+    source_dilations=((1, 3, 5),) * 3,
+)
+
+
+def plain_twin(flow: Flow) -> Flow:
+    """The same weights through ``nn.Linear``."""
+    twin = Flow(flow.config).eval()
+    twin.load_state_dict(flow.state_dict())
+    for module in twin.modules():
+        if isinstance(module, Linear):
+            module.__class__ = nn.Linear
+    return twin
+
+
+def measure(passes: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Median seconds of each pass, in turn so that a busy machine troubles all alike; one unmeasured round first."""
+    times: dict[str, list[float]] = {name: [] for name in passes}
+    for _ in range(repeats + 1):
+        for name, run in passes.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(taken[1:]) for name, taken in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=125)
+    parser.add_argument("--prompt-tokens", type=int, default=125)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+
+    flow = Flow(FLOW).eval()
+    twin = plain_twin(flow).to(options.device)
+    rounded = Flow(FLOW).eval()
+    rounded.load_state_dict(flow.state_dict())
+    rounded.to(options.device, torch.bfloat16)
+    flow.to(options.device)
+    hift = Hift(HIFT).eval().to(options.device)
+    tokens = torch.randint(0, FLOW.vocab_size, (options.tokens,))
+    prompt = VoicePrompt(
+        tokens=torch.randint(0, FLOW.vocab_size, (options.prompt_tokens,)),
+        mel=torch.randn(2 * options.prompt_tokens, 80) - 5.0,
+        speaker=torch.randn(192),
+    )
+    mel, near = flow([tokens], [prompt])[0], rounded([tokens], [prompt])[0]
+
+    def timed(run: Callable[[], Any]) -> Callable[[], Any]:
+        def waited() -> None:
+            run()
+            if options.device.startswith("cuda"):
+                torch.cuda.synchronize()
+
+        return waited
+
+    taken = measure(
+        {
+            "flow plain fp32": timed(lambda: twin([tokens], [prompt])),
+            "flow fp32": timed(lambda: flow([tokens], [prompt])),
+            "flow bf16": timed(lambda: rounded([tokens], [prompt])),
+            "hift fp32": timed(lambda: hift([mel], [torch.Generator().manual_seed(0)])),
+        },
+        options.repeats,
+    )
+    seconds = options.tokens / 25
+    figures = {
+        "threads": options.threads,
+        "device": options.device,
+        "tokens": options.tokens,
+        "prompt_tokens": options.prompt_tokens,
+        "seconds_per_second": {name: value / seconds for name, value in taken.items()},
+        "speedup_over_plain": {
+            name: taken["flow plain fp32"] / value for name, value in taken.items() if name.startswith("flow")
+        },
+        "bf16_mel_error": {"mean": (near - mel).abs().mean().item(), "max": (near - mel).abs().max().item()},
+    }
+    for name, value in taken.items():
+        ratio = f"  {taken['flow plain fp32'] / value:5.2f} x plain" if name.startswith("flow") else ""
+        print(f"{name:<16} {value / seconds:7.3f} s per second of sound{ratio}")
+    print(f"bf16 against fp32 log-mel: mean {(near - mel).abs().mean():.4f}, max {(near - mel).abs().max():.4f}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
