@@ -83,6 +83,37 @@ def find_ffmpeg() -> str:
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The ffmpeg of this machine and the names of its encoders."""
+
+    program: str
+    version: str
+    encoders: frozenset[str]
+
+
+def installation() -> Installation:
+    """Asks ffmpeg what it is and can do. Raises `FfmpegError` when there is none or it does not run."""
+    program = find_ffmpeg()
+    said: list[str] = []
+    for question in ("-version", "-encoders"):
+        try:
+            done = subprocess.run(
+                [program, "-hide_banner", question],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=30,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise FfmpegError(f"ffmpeg does not run ({error})", where=program, hint="install it again") from error
+        said.append(done.stdout.decode(errors="replace"))
+    words = said[0].split()  # "ffmpeg version 7.1 Copyright ..."
+    listed = (line.split() for line in said[1].splitlines())  # " A....D aac   AAC (Advanced Audio Coding)"
+    encoders = frozenset(parts[1] for parts in listed if len(parts) > 1 and parts[0].startswith("A"))
+    return Installation(program, words[2] if len(words) > 2 else "unknown", encoders)
+
+
 def probe(path: Path) -> Probe:
     """Reads a file's duration, chapters and tags. Raises `AudioError` if it is missing, broken or holds no sound."""
     import av

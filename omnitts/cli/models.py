@@ -38,7 +38,7 @@ def list_all(as_json: JsonOption = False, quiet: QuietOption = False, debug: Deb
     from omnitts.models.hub import KNOWN_MODELS, find_known, list_models
 
     stored = list_models()
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for model in KNOWN_MODELS:
         if not any(item.repo == model.repo for item in stored):
             rows.append(

@@ -18,8 +18,8 @@ from omnitts.models.layout import MANIFEST_FILE, PARTIAL_DIR, Kind, check_layout
 from omnitts.models.manifest import Manifest, Verification, read_manifest, verify
 
 __all__ = [
-    "KNOWN_MODELS", "KnownModel", "StoredModel", "Verification", "check_layout", "check_repo", "find_folder", "find_known",
-    "list_models", "locate_model", "model_revision", "remove_model", "store_folder", "verify",
+    "KNOWN_MODELS", "KnownModel", "StoredModel", "Verification", "check_layout", "check_repo", "find_folder",
+    "find_known", "list_models", "locate_model", "model_revision", "remove_model", "store_folder", "verify",
 ]  # fmt: skip
 
 DEFAULT_REVISION = "main"
