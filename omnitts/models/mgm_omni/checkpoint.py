@@ -20,6 +20,7 @@ from omnitts.models.mgm_omni.prompt import PromptBuilder
 from omnitts.models.mgm_omni.sampler import Sampling
 from omnitts.models.mgm_omni.speech_lm import TIED_HEAD, SpeechLM
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary, build_vocabulary
+from omnitts.models.packed_linear import can_pack
 from omnitts.models.weights import FETCH_AGAIN, load_module, read_tensors
 
 _TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # either set will do
@@ -81,10 +82,18 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def load_speech_lm(
-    folder: Path, config: MouthConfig, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    folder: Path,
+    config: MouthConfig,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    packed: bool = True,
 ) -> SpeechLM:
-    """The speech language model with the folder's weights; the key table is checked before anything is used."""
-    return load_module(
+    """The speech language model with the folder's weights; the key table is checked before anything is used.
+
+    `packed`: lay bf16 weights out for this CPU where it multiplies them so; False keeps plain layers.
+    """
+    model = load_module(
         lambda: SpeechLM(config),
         read_tensors(folder, dtype=dtype, device=device),
         where=str(folder),
@@ -92,3 +101,6 @@ def load_speech_lm(
         device=device,
         ignored=TIED_HEAD,
     )
+    if packed and can_pack(dtype, device):
+        model.pack()
+    return model

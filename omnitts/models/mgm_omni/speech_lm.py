@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from omnitts.models.kv_cache import KVCache
 from omnitts.models.mgm_omni.config import MouthConfig
 from omnitts.models.mgm_omni.tts_adapter import TTSAdapter
+from omnitts.models.packed_linear import PackedLinear, pack_linears
 from omnitts.models.qwen3 import Qwen3Model, StepContext
 
 TIED_HEAD = frozenset({"lm_head.weight"})  # some exports store the tied head a second time
@@ -42,6 +43,7 @@ class SpeechLM(nn.Module):
         self.lm_head = (
             None if backbone.tie_word_embeddings else nn.Linear(backbone.hidden_size, backbone.vocab_size, bias=False)
         )
+        self.packed_head: PackedLinear | None = None
 
     def new_cache(self, num_rows: int, max_length: int) -> KVCache:
         """An empty cache for backbone and adapter, in the weights' dtype and on their device."""
@@ -68,11 +70,22 @@ class SpeechLM(nn.Module):
         hidden = self.model(inputs_embeds, cache, context)
         return Hidden(hidden, self.tts_adapter(hidden, cache, context))
 
+    def pack(self) -> None:
+        """Lays all weights out for this CPU, for good (see packed_linear.py; ask `can_pack` first)."""
+        pack_linears(self.model)
+        pack_linears(self.tts_adapter)
+        self.packed_head = PackedLinear(self._speech_head())
+
     def speech_logits(self, adapted: Tensor) -> Tensor:
         """Adapter output (B, D) -> fp32 logits (B, K, V); the text rows of the head are never multiplied."""
-        head = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        logits = F.linear(adapted, head[self.config.text_size :]).float()
-        return logits.view(-1, self.config.codes_per_row, self.config.codebook_size)
+        head = self.packed_head
+        logits = F.linear(adapted, self._speech_head()) if head is None else head(adapted)
+        return logits.float().view(-1, self.config.codes_per_row, self.config.codebook_size)
+
+    def _speech_head(self) -> Tensor:
+        """The head's rows (K * V, D) of the speech ids."""
+        head = self.model.embed_tokens if self.lm_head is None else self.lm_head
+        return head.weight[self.config.text_size :]
 
     def forward(self, rows: Tensor, cache: KVCache, counts: Tensor | None = None, span: int | None = None) -> Tensor:
         """Logits (B, K, V) after the last of the rows (B, T, 1 + K), which continue what `cache` holds.

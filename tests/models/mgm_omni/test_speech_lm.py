@@ -11,6 +11,7 @@ import torch
 
 from omnitts.models.mgm_omni.checkpoint import Mouth
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
+from omnitts.models.packed_linear import can_pack
 from tests.models.conftest import GoldenRecord
 from tests.models.golden_cases import GoldenRun, max_error, scaled_error
 from tests.models.mgm_omni.conftest import mouth_of, with_pre_pad
@@ -138,6 +139,22 @@ def test_bf16_stays_within_its_rounding(calm_model: SpeechLM) -> None:
         assert ((wide - narrow).abs().mean() / wide.std()).item() < 0.02
         wide_cache.advance(part.shape[1])
         small_cache.advance(part.shape[1])
+
+
+@pytest.mark.skipif(not can_pack(torch.bfloat16, "cpu"), reason="this processor multiplies no packed bf16 weights")
+@torch.inference_mode()
+def test_packed_weights_agree_with_plain_ones(calm_model: SpeechLM) -> None:
+    """Same bound as bf16 itself; the state of both caches is as close."""
+    plain = copy.deepcopy(calm_model).bfloat16()
+    packed = copy.deepcopy(plain)
+    packed.pack()
+    rows = torch.randint(0, 800, (3, 20, 5), generator=torch.Generator().manual_seed(6))
+    plain_cache, packed_cache = plain.new_cache(3, 32), packed.new_cache(3, 32)
+    for part in (rows[:, :16], rows[:, 16:17], rows[:, 17:18]):
+        want, got = plain(part, plain_cache), packed(part, packed_cache)
+        assert ((want - got).abs().mean() / want.std()).item() < 0.02
+        plain_cache.advance(part.shape[1])
+        packed_cache.advance(part.shape[1])
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
