@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from omnitts.pipeline.check.similarity import DEFAULT_LINE, line_for
+from omnitts.pipeline.check.wer import WINDOW
 from omnitts.types import Verdict
 
 RULES_VERSION: Final = 1
@@ -23,18 +24,20 @@ FEW_WORDS: Final = 2  # lines this short are not judged by their error rate: one
 MAX_GAP: Final = 2  # words missing in a row; three are a lost phrase, which no recogniser makes of a whole one
 MAX_EDGE_INSERTIONS: Final = 1  # added words at the head or tail; two are a leaked reference or babble
 MAX_INSERTION: Final = 2  # added words in a row inside
-MAX_TAIL_MISSING: Final = 0  # a missing last word is a cut tail
+MAX_TAIL_LOST: Final = 0  # a last word that cannot be heard is a cut tail
+MAX_HEAD_LOST: Final = 1  # recognisers do swallow a weak first word ("All was", "It's")
+MAX_WINDOW_ERRORS: Final = 3  # of six steps; good takes have two at most
 MAX_UNEXPLAINED_S: Final = {"head_sound_s": 0.8, "inner_sound_s": 1.2, "tail_sound_s": 0.8}
 LETTERS_PER_S: Final = (5.0, 27.0)  # people read 10 to 18; both ends are beyond any listener's patience
 LETTERS_PER_S_UNSPACED: Final = (1.5, 9.0)  # characters: people read 3 to 6
-PACE_RANGE: Final = (0.28, 3.0)  # of six words against the clip's own rate
+PACE_RANGE: Final = (0.15, 3.0)  # of six words against the clip's own rate; good takes 0.22 to 1.46
 MIN_PACED_WORDS: Final = 6  # a shorter line's rate is mostly chance
 MAX_SILENCE_S: Final = 2.0  # inside a piece; a sentence pause is under one second
 MAX_LEAD_S: Final = 2.0
 MAX_TRAIL_S: Final = 3.0
 MIN_SPEECH_DBFS: Final = -45.0  # quieter than this, loudness correction would lift noise by 25 dB
 MAX_CLIPPED_S: Final = 0.005  # 120 samples at 24 kHz: audible crackle
-ABRUPT_END_DB: Final = -9.0  # the last 30 ms against the speech level; a spoken word fades by 15 dB or more
+ABRUPT_END_DB: Final = -12.0  # the last 30 ms against the speech level; a spoken word fades by 15 dB or more
 SECONDS_PER_SHORT_LINE: Final = 1.5  # a line of one or two words takes a second; plus one a word it is babble
 _EXTRA_IN_SHORT_LINE: Final = 3
 _QUOTED_WORDS: Final = 8
@@ -93,12 +96,16 @@ def _of_words(verdict: Verdict) -> Iterator[str]:
     if heard_words == 0:
         yield f"nothing was heard of {words} {_unit(verdict, words)}"
         return
-    tail = int(details.get("tail_missing", 0))
+    head, tail = int(details.get("head_lost", 0)), int(details.get("tail_lost", 0))
     added = _unit(verdict, 2)
     if verdict.longest_gap > MAX_GAP:
         yield f"{verdict.longest_gap} of {_counted(verdict, words)} missing in a row: {_quote(details, 'gap_text')}"
-    elif tail > MAX_TAIL_MISSING:
-        yield f"the last {_counted(verdict, tail)} missing"
+    elif tail > MAX_TAIL_LOST:
+        yield f"the last {_counted(verdict, tail)} cannot be heard"
+    elif head > MAX_HEAD_LOST:
+        yield f"the first {_counted(verdict, head)} cannot be heard"
+    elif details.get("worst_window", 0) > MAX_WINDOW_ERRORS:
+        yield f"{details['worst_window']} errors within {WINDOW} {added}"
     if details.get("repeats", 0) > 1:
         yield f"{details['repeats']} {added} said twice: {_quote(details, 'insertion_text')}"
     elif verdict.head_insertions > MAX_EDGE_INSERTIONS:

@@ -53,10 +53,19 @@ class EnglishSounds:
     def near(self, expected: Sequence[str], heard: Sequence[str]) -> bool:
         if not any(self._is_rare(word) for word in expected):
             return False
+        distance = self._distance(expected, heard)
+        if distance > NEAR_DISTANCE:
+            return False
+        # A neighbour must not ride along: "Kruft" was heard as "cruft", not as "and cruft".
+        fewer = [(expected[1:], heard), (expected[:-1], heard)] if len(expected) > 1 else []
+        fewer += [(expected, heard[1:]), (expected, heard[:-1])] if len(heard) > 1 else []
+        return all(distance < self._distance(*pair) for pair in fewer)
+
+    def _distance(self, expected: Sequence[str], heard: Sequence[str]) -> float:
         from rapidfuzz.distance import Levenshtein
 
         first, second = self._of(expected), self._of(heard)
-        return bool(first and second) and Levenshtein.normalized_distance(first, second) <= NEAR_DISTANCE
+        return Levenshtein.normalized_distance(first, second) if first and second else 1.0
 
     def _of(self, words: Sequence[str]) -> str:
         return "".join(self._of_word(word) for word in words)

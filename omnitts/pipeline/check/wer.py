@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import jiwer
+from rapidfuzz import fuzz
 
 from omnitts.pipeline.check.numbers_en import Token, digits_of
 from omnitts.pipeline.check.sounds import NoSounds, Sounds
@@ -18,6 +19,8 @@ from omnitts.pipeline.check.text_equal import counts_characters, tokens_of
 
 Kind = Literal["equal", "near", "different", "missing", "added"]
 _MAX_REGION: Final = 60  # tokens a side; a larger difference is no misspelling
+WINDOW: Final = 6  # steps
+_RESEMBLES: Final = 50.0  # per cent of letters in common, in order
 _MAX_JOIN: Final = 4  # words that can make one compound, number or name
 
 
@@ -43,8 +46,9 @@ class Comparison:
     missing: int
     longest_gap: int
     gap_text: str
-    head_missing: int
-    tail_missing: int
+    head_lost: int
+    tail_lost: int
+    worst_window: int
     head_insertions: int
     tail_insertions: int
     longest_insertion: int
@@ -191,8 +195,9 @@ def _summary(steps: tuple[Step, ...], first: Sequence[Token], second: Sequence[T
         missing=sum(missing),
         longest_gap=gap[1] - gap[0],
         gap_text=" ".join(word for step in steps[slice(*gap)] for word in step.expected),
-        head_missing=_leading(missing),
-        tail_missing=_leading(missing[::-1]),
+        head_lost=_lost(steps),
+        tail_lost=_lost(steps[::-1]),
+        worst_window=_worst_window(steps),
         head_insertions=_leading(added) if first else len(second),
         tail_insertions=_leading(added[::-1]) if first else 0,
         longest_insertion=insertion[1] - insertion[0],
@@ -203,6 +208,27 @@ def _summary(steps: tuple[Step, ...], first: Sequence[Token], second: Sequence[T
 
 def _leading(flags: Sequence[bool]) -> int:
     return next((place for place, flag in enumerate(flags) if not flag), len(flags))
+
+
+def _lost(steps: Sequence[Step]) -> int:
+    """Expected words at this end that were not heard there, nor anything like them ("fun" for the "friends" of a cut
+    tail counts, "saves" for "saved" does not)."""
+    lost = 0
+    for step in steps:
+        if step.kind in ("equal", "near"):
+            break
+        if step.kind == "different":
+            expected, heard = "".join(step.expected).lower(), "".join(step.heard).lower()
+            if fuzz.ratio(expected, heard) >= _RESEMBLES and len(heard) >= 0.75 * len(expected):
+                break
+        lost += len(step.expected)
+    return lost
+
+
+def _worst_window(steps: Sequence[Step]) -> int:
+    """Most errors in any `WINDOW` consecutive steps: a stretch that went wrong in a long text that is right."""
+    wrong = [step.kind in ("missing", "added", "different") for step in steps]
+    return max((sum(wrong[at : at + WINDOW]) for at in range(max(1, len(wrong) - WINDOW + 1))), default=0)
 
 
 def _longest_run(flags: Sequence[bool]) -> Range:
