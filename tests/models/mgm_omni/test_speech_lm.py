@@ -141,6 +141,22 @@ def test_bf16_stays_within_its_rounding(calm_model: SpeechLM) -> None:
         small_cache.advance(part.shape[1])
 
 
+@torch.inference_mode()
+def test_at_one_batch_shape_neighbours_change_nothing_even_in_bf16(calm_model: SpeechLM) -> None:
+    """Bit for bit: what other rows hold never enters a row's sums."""
+    model = copy.deepcopy(calm_model).bfloat16()
+    rows = torch.randint(0, 800, (8, 12, 5), generator=torch.Generator().manual_seed(8))
+    others = rows.flip(1)
+    others[3] = rows[3]
+    got = []
+    for batch in (rows, others):
+        cache = model.new_cache(8, 16)
+        prefill = model(batch[:, :11], cache, span=16)[3]
+        cache.advance(11)
+        got.append((prefill, model(batch[:, 11:], cache, span=16)[3]))
+    assert all(torch.equal(first, second) for first, second in zip(*got, strict=True))
+
+
 @pytest.mark.skipif(not can_pack(torch.bfloat16, "cpu"), reason="this processor multiplies no packed bf16 weights")
 @torch.inference_mode()
 def test_packed_weights_agree_with_plain_ones(calm_model: SpeechLM) -> None:
