@@ -47,9 +47,9 @@ class Loudness:
         return self.integrated_lufs > -math.inf
 
 
-def measure(blocks: Iterable[FloatArray], sample_rate: int) -> Loudness:
-    """Measures mono sound. Raises `FfmpegError`."""
-    report = ffmpeg.analyse(blocks, sample_rate, "ebur128", peak="true", framelog="verbose")
+def measure(blocks: Iterable[FloatArray], sample_rate: int, *, peaks: bool = True) -> Loudness:
+    """Measures mono sound; without ``peaks`` twice as fast, the true peak then being NaN. Raises `FfmpegError`."""
+    report = ffmpeg.analyse(blocks, sample_rate, "ebur128", peak="true" if peaks else "none", framelog="verbose")
     summary = report[report.rfind("Summary:") :]
     figures = {
         name: re.search(pattern, summary)
@@ -58,12 +58,14 @@ def measure(blocks: Iterable[FloatArray], sample_rate: int) -> Loudness:
             ("range", r"\bLRA:\s*(\S+) LU\b"),
             ("peak", r"\bPeak:\s*(\S+) dBFS"),
         )
+        if peaks or name != "peak"
     }
     if "Summary:" not in report or not all(figures.values()):
         if "Summary:" not in report and "I:" not in report:  # fed no samples, it says nothing at all
             return Loudness(-math.inf, -math.inf, 0.0)
         raise FfmpegError("ffmpeg's loudness report cannot be read", hint="use ffmpeg 4.3 or later")
-    integrated, loudness_range, peak = (float(match[1]) for match in figures.values() if match)
+    integrated, loudness_range, *rest = (float(match[1]) for match in figures.values() if match)
+    peak = rest[0] if rest else math.nan
     return Loudness(integrated if integrated > UNMEASURABLE_LUFS else -math.inf, peak, loudness_range)
 
 
@@ -84,7 +86,7 @@ def gain_for(
     if before.true_peak_dbtp + gain_db <= ceiling_dbtp:
         return gain_db
     for _ in range(LIMITER_ROUNDS):
-        after = measure(limited(blocks(), sample_rate, gain_db, ceiling_dbtp), sample_rate)
+        after = measure(limited(blocks(), sample_rate, gain_db, ceiling_dbtp), sample_rate, peaks=False)
         missing_lu = loudness_lufs - after.integrated_lufs
         log.debug("gain %.2f dB gives %.1f LUFS", gain_db, after.integrated_lufs)
         if abs(missing_lu) <= TOLERANCE_LU or gain_db >= MAX_GAIN_DB:

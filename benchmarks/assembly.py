@@ -1,0 +1,98 @@
+"""How assembly scales: hours of book against seconds of work and peak memory.
+
+    python benchmarks/assembly.py --hours 0.5 1 4 --format m4b
+    python benchmarks/assembly.py --hours 60 --json
+
+Each length runs in a process of its own, over one clip repeated, so that the peak of one does not hide that of another.
+Peak memory counts this process; ffmpeg's own is listed beside it. Needs POSIX.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from omnitts import audio
+from omnitts.pipeline.master import load_master, master
+from omnitts.pipeline.stitch import ChapterAudio, PieceAudio, stitch
+from omnitts.pipeline.tags import Tags
+
+RATE = 24_000
+CLIP_S = 10.0
+PIECES_PER_CHAPTER = 120  # twenty minutes
+
+
+def clip(folder: Path) -> Path:
+    """Ten seconds of something like speech: noise and tone in syllables, with a few peaks."""
+    generator = np.random.default_rng(0)
+    t_s = np.arange(round(CLIP_S * RATE)) / RATE
+    syllables = np.abs(np.sin(np.pi * 4 * t_s)) ** 2
+    samples = (0.08 * np.sin(2 * np.pi * 150 * t_s) + 0.02 * generator.standard_normal(len(t_s))) * syllables
+    samples[generator.integers(0, len(t_s), 20)] *= 5
+    path = folder / "clip.flac"
+    audio.save(audio.Waveform(samples.astype(np.float32), RATE), path)
+    return path
+
+
+def assemble(hours: float, suffix: str, folder: Path) -> dict[str, float | int | str]:
+    """Stitches and masters a book of so many hours; returns one row of the table."""
+    file = clip(folder)
+    count = max(1, round(hours * 3600 / (CLIP_S + 0.5)))
+    pieces = [PieceAudio(f"p{idx}", file, 0.5) for idx in range(count)]
+    chapters = [
+        ChapterAudio(f"Chapter {start // PIECES_PER_CHAPTER + 1}", pieces[start : start + PIECES_PER_CHAPTER])
+        for start in range(0, count, PIECES_PER_CHAPTER)
+    ]
+    started_s = time.perf_counter()
+    timeline = stitch(chapters, RATE)
+    stitched_s = time.perf_counter()
+    mastered = master(timeline, Tags("A long book"), folder / f"book.{suffix}", load_master("audiobook"))
+    ended_s = time.perf_counter()
+    return {
+        "hours": round(timeline.duration_s / 3600, 2),
+        "chapters": len(timeline.chapters),
+        "stitch_s": round(stitched_s - started_s, 1),
+        "master_s": round(ended_s - stitched_s, 1),
+        "times_real_time": round(timeline.duration_s / (ended_s - started_s)),
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "ffmpeg_rss_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+        "file_mb": round(mastered.files[0].stat().st_size / 1e6, 1),
+        "lufs": mastered.loudness_after.integrated_lufs,
+        "dbtp": mastered.loudness_after.true_peak_dbtp,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hours", type=float, nargs="+", default=[0.25, 1.0, 4.0])
+    parser.add_argument("--format", default="m4b")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.alone:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(assemble(options.hours[0], options.format, Path(folder))))
+        return
+    rows = []
+    for hours in options.hours:
+        command = [sys.executable, __file__, "--alone", "--hours", str(hours), "--format", options.format]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
+        rows.append(json.loads(done.stdout))
+        if not options.json:
+            if len(rows) == 1:
+                print("  ".join(f"{name:>15}" for name in rows[0]))
+            print("  ".join(f"{value:>15}" for value in rows[-1].values()), flush=True)
+    if options.json:
+        print(json.dumps({"format": options.format, "rows": rows}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
