@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -52,9 +52,7 @@ def golden_brain(case: GoldenCase) -> LoadedBrain:
 @cache
 def golden_mouth(case: GoldenCase) -> Mouth:
     """The mouth that a joint case speaks with: the second of its weight files, with the config beside it."""
-    folder = case.beside(case.meta["weights"][1]).parent
-    if not folder.is_dir():
-        folder = SHIPPED_DIR / folder.name
+    folder = neighbour(case, Path(case.meta["weights"][1]).parent.name)
     config = read_mouth_config(folder)
     tokenizer = tokenizer_at(case.tokenizer_dirs[-1])
     vocabulary = build_vocabulary(config, tokenizer)
@@ -96,27 +94,31 @@ def _pixels(case: GoldenCase, tensors: Mapping[str, torch.Tensor], grid: tuple[i
     if "pixel_values" in tensors:
         return tensors["pixel_values"]
     num_patches = grid[0] * grid[1] * grid[2]
-    return next(
-        tensor
-        for name, tensor in _nearby_tensors(case)
-        if name.split(".")[-1] == "pixel_values" and len(tensor) == num_patches
-    )
+    return _borrowed(case, lambda name, t: name.split(".")[-1] == "pixel_values" and len(t) == num_patches)
 
 
 def _mel(case: GoldenCase, num_blocks: int) -> torch.Tensor:
-    for name, tensor in _nearby_tensors(case):
-        if name.startswith("mel") and (1 if tensor.dim() == 2 else tensor.shape[0]) == num_blocks:
-            return tensor.float()
-    raise LookupError(f"no mel of {num_blocks} blocks near {case.name}")
+    def fits(name: str, tensor: torch.Tensor) -> bool:
+        return name.startswith("mel") and (1 if tensor.dim() == 2 else tensor.shape[0]) == num_blocks
+
+    return _borrowed(case, fits).float()
 
 
-def _nearby_tensors(case: GoldenCase) -> Iterator[tuple[str, torch.Tensor]]:
-    """Of the case's own io file, of those its meta.json names, of shipped cases with such names."""
-    named = re.findall(r"\.\./([\w.-]+)", f"{case.meta.get('audio', '')} {case.meta.get('notes', '')}")
-    folders = [case.folder, *(case.folder.parent / name for name in named), *(SHIPPED_DIR / name for name in named)]
-    for folder in folders:
+def _borrowed(case: GoldenCase, fits: Callable[[str, torch.Tensor], bool]) -> torch.Tensor:
+    """From the case's own io file, else a neighbour it names; of several that fit, one whose name its notes mention."""
+    notes = f"{case.meta.get('audio', '')} {case.meta.get('notes', '')}"
+    for folder in (case.folder, *(neighbour(case, name) for name in re.findall(r"\.\./([\w.-]+)", notes))):
         if (folder / "io.safetensors").is_file():
-            yield from load_file(folder / "io.safetensors").items()
+            fitting = {name: t for name, t in load_file(folder / "io.safetensors").items() if fits(name, t)}
+            if fitting:
+                return fitting[max(fitting, key=lambda name: name in notes)]
+    raise LookupError(f"nothing fitting near {case.name}")
+
+
+def neighbour(case: GoldenCase, name: str) -> Path:
+    """The folder beside the case with this name, or whose name begins with it, else the shipped one."""
+    beside = [case.folder.parent / name, *sorted(case.folder.parent.glob(f"{name}*"))]
+    return next((folder for folder in beside if folder.is_dir()), SHIPPED_DIR / name)
 
 
 def shipped(kind: str) -> GoldenCase:

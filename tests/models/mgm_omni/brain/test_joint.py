@@ -28,7 +28,11 @@ def start(tiny_brain: LoadedBrain, tiny_mouth: Mouth) -> Start:
     """`start(words, codes=None, sampling=GREEDY, **options)`: the brain says `words`, the mouth `codes` or its own."""
 
     def begin(
-        words: Sequence[int], codes: Sequence[int] | None = None, sampling: Sampling = GREEDY, **options: int
+        words: Sequence[int],
+        codes: Sequence[int] | None = None,
+        sampling: Sampling = GREEDY,
+        brain: LoadedBrain = tiny_brain,
+        **options: int,
     ) -> JointGeneration:
         said = iter(words)
 
@@ -38,8 +42,8 @@ def start(tiny_brain: LoadedBrain, tiny_mouth: Mouth) -> Start:
             return torch.tensor([codes]) if codes is not None else sampler.sample(logits, rows)
 
         return JointGeneration(
-            tiny_brain,
-            tiny_brain.network.embed([5, 6, 7]),
+            brain,
+            brain.network.embed([5, 6, 7]),
             tiny_mouth,
             tiny_mouth.prompts.voice_rows("Hello.", list(range(40))),
             sampling,
@@ -121,6 +125,19 @@ def test_trap_22_the_penalty_of_the_brain_also_acts_on_the_mouth(start: Start, e
     free = start([*range(70, 110), eos])
     list(free)
     assert len(set(free.speech().rows[:40, 1].tolist())) < 40
+
+
+def test_a_second_end_id_is_not_spoken(start: Start, tiny_brain: LoadedBrain, tiny_mouth: Mouth) -> None:
+    """Published generation configs end an answer with `<|endoftext|>` too, which is the mouth's pad id."""
+    pad = tiny_mouth.vocabulary.text_pad
+    brain = replace(tiny_brain, eos_ids=tiny_brain.eos_ids | {pad})
+    joint = start([*[70] * 20, pad], brain=brain)
+    list(joint)
+    text = joint.speech().rows[:, 0].tolist()
+    assert text[:20] == [70] * 20
+    assert set(text[20:-2]) == {pad}
+    assert len(text) > 23
+    assert text[-2:] == [tiny_mouth.vocabulary.audio_end, tiny_mouth.vocabulary.text_eos]
 
 
 def test_streamed_text_is_the_answer(start: Start, tiny_brain: LoadedBrain, eos: int) -> None:

@@ -10,6 +10,7 @@ import torch
 from omnitts.models.mgm_omni import sampler
 from omnitts.models.mgm_omni.brain.joint import JointGeneration, SpokenRow, TextDelta
 from omnitts.models.mgm_omni.brain.prompt import encode_template
+from omnitts.models.mgm_omni.checkpoint import Mouth
 from omnitts.models.mgm_omni.sampler import RowSampler, Sampling
 from omnitts.models.mgm_omni.speech_rows import speech_codes
 from tests.models.conftest import GoldenRecord
@@ -67,6 +68,7 @@ def start(run: GoldenRun, tensors: dict[str, torch.Tensor], choose: object = sam
 @pytest.mark.golden("omni-generate")
 def test_rows_and_tokens_are_the_references(golden_run: GoldenRun, golden_record: GoldenRecord) -> None:
     tensors = golden_run.tensors()
+    mouth = patched_mouth(golden_run.case, tensors)
     is_sampled = "multinomial_draws" in tensors
     draws = RecordedDraws(tensors["multinomial_draws"], tensors["multinomial_sizes"]) if is_sampled else None
     joint = start(golden_run, tensors, draws or sampler.sample)
@@ -75,13 +77,12 @@ def test_rows_and_tokens_are_the_references(golden_run: GoldenRun, golden_record
     golden_record("brain tokens", differences(torch.tensor(joint.tokens), tensors["output_ids"][0]), 0)
     rows = joint.speech().rows
     assert rows.tolist() == [list(event.row) for event in events if isinstance(event, SpokenRow)]
-    golden_record("speech rows", differences(with_its_silences(rows, tensors), tensors["speech_sequences"]), 0)
+    golden_record("speech rows", differences(with_its_silences(rows, tensors, mouth), tensors["speech_sequences"]), 0)
     if draws is not None:
         assert draws.is_used_up
         seeded = start(golden_run, tensors)  # brain and mouth draw in turn from one generator, as torch's own there
         list(seeded)
         golden_record("rows from the seed alone", differences(seeded.speech().rows, rows), 0)
-    mouth = patched_mouth(golden_run.case, tensors)
     codes = speech_codes(rows, mouth.vocabulary, mouth.config.dropped_rows)
     golden_record("codes to the codec", differences(codes, tensors["token2wav_tokens"][0]), 0)
 
@@ -93,12 +94,12 @@ def test_the_prompt_is_tokenised_alike(golden_run: GoldenRun, golden_record: Gol
     golden_record("prompt ids", differences(ids, tensors["input_ids"][0]), 0)
 
 
-def with_its_silences(rows: torch.Tensor, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+def with_its_silences(rows: torch.Tensor, tensors: dict[str, torch.Tensor], mouth: Mouth) -> torch.Tensor:
     """The reference's rows have silence where an id inside a kept range is no sound (trap 11); ours stay as made."""
     wanted = tensors["speech_sequences"]
     if rows.shape != wanted.shape:
         return rows
-    silenced = (rows >= 6561) & (wanted == 6486)
+    silenced = (rows >= mouth.vocabulary.speech_eos) & (wanted == mouth.vocabulary.silence_code)
     silenced[:, 0] = False
     return torch.where(silenced, wanted, rows)
 
