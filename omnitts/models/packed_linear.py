@@ -1,8 +1,8 @@
 """Linear layers with weights in the layout the CPU multiplies fastest.
 
 Goes in: a module in bf16 or fp16 on the CPU. Comes out: the same module, its `nn.Linear` layers replaced by packed
-ones (oneDNN's blocked layout, made once, so that a decode step reads weights at memory speed). The plain twin is `nn.Linear`;
-both round alike up to the order of addition. Knows no model.
+ones: oneDNN's blocked layout, made once, so that a decode step reads weights at memory speed. The plain twin is
+`nn.Linear`; both round alike up to the order of addition. Knows no model.
 """
 
 from __future__ import annotations
