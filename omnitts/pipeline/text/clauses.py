@@ -51,7 +51,7 @@ def _split(
     ends = [match.end() for match in _CUTS[level].finditer(text, span.start, span.end) if match.end() < span.end]
     if level == _WORDS:
         if not ends:
-            spans.extend(_by_characters(span, total_s, target_s))
+            _by_characters(text, span, total_s, seconds_of, target_s, budget_s, spans)
             return
         next_level, next_target_s = level, target_s / 2
     else:
@@ -72,8 +72,21 @@ def _split(
         spans.append(Span(part_start, span.end))
 
 
-def _by_characters(span: Span, total_s: float, target_s: float) -> list[Span]:
-    """Even cuts of one unbroken token."""
-    length = span.end - span.start
-    step = max(1, int(length * target_s / total_s))
-    return [Span(start, min(start + step, span.end)) for start in range(span.start, span.end, step)]
+def _by_characters(
+    text: str,
+    span: Span,
+    total_s: float,
+    seconds_of: Callable[[str], float],
+    target_s: float,
+    budget_s: float,
+    spans: list[Span],
+) -> None:
+    """Appends even cuts of one unbroken token, halved again where a cut happens to hold the slower characters."""
+    step = min(max(1, int((span.end - span.start) * target_s / total_s)), max(1, (span.end - span.start) // 2))
+    for start in range(span.start, span.end, step):
+        part = Span(start, min(start + step, span.end))
+        part_s = seconds_of(text[part.start : part.end])
+        if part_s > budget_s and part.end - part.start > 1:
+            _by_characters(text, part, part_s, seconds_of, target_s, budget_s, spans)
+        else:
+            spans.append(part)

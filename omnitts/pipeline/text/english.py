@@ -32,7 +32,8 @@ _ADDRESS: Final = re.compile(
 )
 _ADDRESS_SIGNS: Final = {
     ".": " dot ", "/": " slash ", "@": " at ", "-": " dash ", "_": " underscore ", ":": " colon ",
-    "?": " question mark ", "=": " equals ", "&": " and ", "#": " hash ", "%": " percent ", "+": " plus ", "~": " tilde ",
+    "?": " question mark ", "=": " equals ", "&": " and ", "#": " hash ", "%": " percent ", "+": " plus ",
+    "~": " tilde ",
 }  # fmt: skip
 _SIGNS: Final = (
     (re.compile(r"\s*&\s*"), " and "),

@@ -31,7 +31,8 @@ _ERA: Final = re.compile(r"\b(\d{1,4}) (BCE|BC|CE|AD|A\.D\.|B\.C\.)(?!\w)|\b(AD|
 _YEAR_SAID: Final = re.compile(
     r"\b((?:[Ii]n|[Ss]ince|[Bb]y|[Ff]rom|[Uu]ntil|[Tt]ill|[Bb]efore|[Aa]fter|[Oo]f|[Yy]ear|[Cc]irca|[Aa]nd|[Tt]o|"
     r"(?:[Ss]pring|[Ss]ummer|[Aa]utumn|[Ff]all|[Ww]inter|[Ee]arly|[Ll]ate|[Mm]id)[ -]?(?:of)?)[ -])"
-    r"(1[0-9]\d\d|20\d\d)\b(?![\d,.:/%]*\d|%| (?:of|men|women|people|miles|feet|pounds|dollars|yards|metres|meters|years|hours|days)\b)"
+    r"(1[0-9]\d\d|20\d\d)\b(?![\d,.:/%]*\d|%)"
+    r"(?! (?:of|men|women|people|miles|feet|pounds|dollars|yards|metres|meters|years|hours|days)\b)"
 )
 _LONE_YEAR: Final = re.compile(
     r"(?<![\w$£€#.,:/-])(1[1-9]\d\d|20[1-9]\d)\b(?![\d,.:/%]*\d|%|[A-Za-z°])(?! [a-z]+s\b)"

@@ -86,7 +86,7 @@ def _fill(segment: list[Atom], options: TextOptions) -> list[list[Atom]]:
     for paragraph in _paragraphs(segment):
         groups.extend(_even_parts(paragraph, target_s))
     if segment[0].is_heading:
-        return _join_headings(groups, options)
+        return _join_headings(groups, options.short_s, target_s)
     joined: list[list[Atom]] = []
     last_s = 0.0
     for group in groups:
@@ -102,11 +102,11 @@ def _fill(segment: list[Atom], options: TextOptions) -> list[list[Atom]]:
     return joined
 
 
-def _join_headings(groups: list[list[Atom]], options: TextOptions) -> list[list[Atom]]:
+def _join_headings(groups: list[list[Atom]], short_s: float, target_s: float) -> list[list[Atom]]:
     """``CHAPTER I`` and the title below it are one announcement; a tiny heading alone is the listener's to hear."""
     joined: list[list[Atom]] = []
     for group in groups:
-        if joined and _seconds(joined[-1]) < options.short_s and _seconds(joined[-1] + group) <= options.target_s:
+        if joined and _seconds(joined[-1]) < short_s and _seconds(joined[-1] + group) <= target_s:
             joined[-1] = joined[-1] + group
         else:
             joined.append(group)

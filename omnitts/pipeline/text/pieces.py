@@ -159,4 +159,5 @@ def _speak(text: str, language: str, is_heading: bool, lexicon: Lexicon | None) 
 
 
 def _identity(text: str) -> str:
-    return " ".join(text.split())
+    """A line of a dump is said as it stands, unless there is nothing in it to say."""
+    return " ".join(text.split()) if any(character.isalnum() for character in text) else ""
