@@ -15,6 +15,7 @@ from charset_normalizer import from_bytes
 from omnitts.errors import BookError, UsageError
 
 SAMPLE_BYTES = 1 << 16
+NOT_TEXT = "is not a text file"
 # utf-32 first: its little-endian mark begins with that of utf-16.
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -66,7 +67,7 @@ def decode(data: bytes, *, where: str, override: str = "", declared: str = "") -
     if utf16 := _utf16_without_mark(data):
         return Decoded(data.decode(utf16, errors="replace"), utf16)
     if is_binary(data):
-        raise BookError("is not a text file", where=where, hint="give an .epub, .txt, .md or .html file")
+        raise BookError(NOT_TEXT, where=where, hint="give an .epub, .txt, .md or .html file")
     try:
         return Decoded(data.decode("utf-8"), "utf-8")
     except UnicodeDecodeError:

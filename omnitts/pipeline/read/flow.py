@@ -177,7 +177,7 @@ class _Walker:
     def frame_of(self, element: etree._Element) -> _Frame:
         parent = self.frames[-1]
         tag = element.tag
-        frame = parent
+        frame = replace(parent, is_stanza=False) if parent.is_stanza else parent
         if tag in HEADING_LEVELS:
             frame = replace(frame, kind=BlockKind.HEADING, level=HEADING_LEVELS[tag])
         elif tag == "blockquote":

@@ -8,6 +8,7 @@ from lxml import etree
 
 from omnitts.errors import BookError
 from omnitts.pipeline.read import gutenberg
+from omnitts.pipeline.read.charset import NOT_TEXT
 from omnitts.pipeline.read.drafts import chapters_of
 from omnitts.pipeline.read.elements import types_of
 from omnitts.pipeline.read.epub_archive import NO_DRM_HINT, EpubArchive, refuse_protected
@@ -63,20 +64,22 @@ def read_epub(source: Source, options: ReadOptions) -> Book:
 
 def _parse_pages(archive: EpubArchive, package: Package, encoding: str) -> dict[str, etree._Element]:
     trees: dict[str, etree._Element] = {}
+    failures: list[BookError] = []
     for item in package.spine:
         try:
             tree, problems = parse_markup(archive.read(item.path), f"{archive.name}: {item.path}", encoding=encoding)
         except BookError as error:
+            failures.append(error)
             package.problems.append(
                 Problem(f"a page cannot be read and is left out: {error.what}", item.path, fatal=True)
             )
             continue
         package.problems += [Problem(problem, item.path) for problem in problems]
         trees[item.path] = tree
-    if package.spine and not trees:
-        raise BookError(
-            "no page of it can be read: the pages are encrypted (DRM) or damaged", where=archive.name, hint=NO_DRM_HINT
-        )
+    if failures and not trees:
+        if NOT_TEXT not in failures[0].what:
+            raise failures[0]
+        raise BookError("its pages are encrypted (DRM) or damaged", where=archive.name, hint=NO_DRM_HINT)
     return trees
 
 

@@ -16,6 +16,8 @@ from omnitts.pipeline.read.titles import key
 from omnitts.types import Block, BlockKind
 
 FRONT_SHARE = 0.25  # how far into a book front matter reaches
+MAX_TITLE_PAGE_SHARE = 0.1  # of a book's words: in a text of a few lines, the first is no title page
+MIN_NAME_CHARS = 8  # shorter titles occur inside other words
 BACK_SHARE = 0.6  # from where on back matter may begin
 
 
@@ -71,8 +73,8 @@ _TITLES = (
     ),
     (
         CONTENTS,
-        r"(?:table of )?contents|toc|inhalt(?:sverzeichnis)?|table(?: des matières)?|sommaire|índice(?: general)?|indice"
-        r"|sumário|inhoud|innehåll(?:sförteckning)?|spis treści|içindekiler|目\s*[录錄次]",
+        r"(?:table of )?contents|toc|inhalt(?:sverzeichnis)?|table(?: des matières)?|sommaire|índice(?: general)?"
+        r"|indice|sumário|inhoud|innehåll(?:sförteckning)?|spis treści|içindekiler|目\s*[录錄次]",
     ),
     (INDEX, r"index|general index|register|stichwortverzeichnis|index of .{1,40}|索引"),
     (
@@ -184,15 +186,25 @@ def _by_content(candidate: Candidate, words: int, book_names: tuple[str, ...], c
         return LICENCE.reason
     if at_front and _lists_chapters(candidate.blocks, chapter_titles):
         return CONTENTS.reason
-    title_key = key(book_names[0])
-    opening = key(text[:400])
-    prose = any(block.kind is BlockKind.PARAGRAPH and count_words(block.text) > 25 for block in candidate.blocks)
-    own_key = key(candidate.title)
-    is_named_like_book = bool(own_key) and bool(title_key) and (own_key in title_key or title_key in own_key)
-    names_book = any(name and key(name) in opening for name in book_names)
-    if at_front and words <= 80 and not prose and names_book and (is_named_like_book or not candidate.in_toc):
+    if at_front and words <= TITLE_PAGE.max_words and _is_title_page(candidate, book_names):
         return TITLE_PAGE.reason
     return ""
+
+
+def _is_title_page(candidate: Candidate, book_names: tuple[str, ...]) -> bool:
+    """Whether a short opening without a sentence in it bears the book's title or author on a line of its own."""
+    if candidate.end_place - candidate.place > MAX_TITLE_PAGE_SHARE:
+        return False
+    texts = [block.text for block in candidate.blocks if block.kind is not BlockKind.HEADING]
+    if any(count_words(text) > 25 or (count_words(text) > 3 and text[-1] in ".!?。") for text in texts):
+        return False
+    own, title = key(candidate.title), key(book_names[0])
+    is_named_like_book = bool(own) and bool(title) and (own in title or title in own)
+    lines = {key(line) for block in candidate.blocks for line in block.text.split("\n")}
+    opening = key(" ".join(block.text for block in candidate.blocks)[:400])
+    names = [key(name) for name in book_names if key(name)]
+    names_book = any(name in lines or (len(name) >= MIN_NAME_CHARS and name in opening) for name in names)
+    return names_book and (is_named_like_book or not candidate.in_toc)
 
 
 def _lists_chapters(blocks: Sequence[Block], chapter_titles: frozenset[str]) -> bool:

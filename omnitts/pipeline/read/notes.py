@@ -104,6 +104,7 @@ def mark_notes(pages: Mapping[str, etree._Element]) -> dict[str, str]:
 
 def strip_label(text: str, label: str) -> str:
     """A note's text without the number it begins with: ``"[3] See above"`` -> ``"See above"``."""
+    text = re.sub(r"^[.:)\]]+\s+(?=\S)", "", text)  # what is left of a label that was a link
     bare = re.escape(label.strip("[](){}. "))
     return re.sub(rf"^[\[({{]?\s*{bare}\s*[\])}}]?[.:]?\s+(?=\S)", "", text, count=1) if bare else text
 

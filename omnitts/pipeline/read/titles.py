@@ -39,8 +39,8 @@ PART_LABEL = re.compile(
 NAMED_CHAPTER = re.compile(
     r"(?:the\s+)?(?:prologue|epilogue|preface|foreword|introduction|introductory(?: note)?|afterword|postscript|interlude"
     r"|(?:author|editor|translator|publisher)['’]?s (?:note|preface|introduction|foreword|afterword)|conclusion|finale"
-    r"|dedication|epigraph|appendix(?:\s+\w{1,4})?|acknowledge?ments|dramatis person(?:ae|æ)|contents|index|glossary"
-    r"|bibliography|notes|footnotes"
+    r"|dedication|epigraph|appendix(?:\s+\w{1,4})?|acknowledge?ments|dramatis person(?:ae|æ)|contents|index"
+    r"|glossary|bibliography|notes|footnotes"
     r"|vorwort|nachwort|einleitung|prolog|epilog|pr[ée]face|avant-propos|[ée]pilogue|pr[óo]logo|ep[íi]logo"
     r"|prefazione"
     r"|楔子|引子|序|序[章言幕]|自序|前言|引言|导[言读]|后记|後記|尾[声聲]|终章|終章|番外.{0,12}|附[录錄]|跋|目[录錄次]"
@@ -50,7 +50,7 @@ NAMED_CHAPTER = re.compile(
 ROMAN = re.compile(r"(?=[IVXLCDM])M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3})", re.IGNORECASE)
 _BARE_NUMBER = re.compile(rf"(?:\d{{1,3}}|{ROMAN.pattern})[.)]?", re.IGNORECASE)
 _SMALL_WORDS = frozenset(
-    "a an and as at but by for from in into nor of off on or out over the to up with von de la le du des und der".split()  # noqa: SIM905
+    "a an and as at but by for from in into nor of off on or out over the to up with von de la le du des und der".split()
 )
 _ABBREVIATIONS = frozenset(("MR", "MRS", "DR", "ST", "MS", "SR", "JR"))
 _ENDS_SENTENCE = re.compile(r"[.!?:;,…。！？：]$")
