@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -44,8 +44,8 @@ class Snake(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T)"""
         alpha = self.alpha[:, None]
-        wave = (hidden * alpha).sin_().square_()
-        return torch.addcmul(hidden, wave, 1.0 / (alpha + 1e-9))
+        wave = (hidden * alpha).sin_()
+        return torch.addcmul(hidden, wave, wave / (alpha + 1e-9))
 
 
 class ResBlock(nn.Module):
@@ -161,8 +161,8 @@ class Hift(nn.Module):
             inside = self._inside(widths, hidden.shape[2], hidden)
             heard = _within(self.source_downs[stage](spectrum), inside)
             hidden = _within(hidden, inside) + self.source_resblocks[stage](heard, inside)
-            blocks = cast("list[ResBlock]", list(self.resblocks)[stage * per_stage : (stage + 1) * per_stage])
-            hidden = torch.stack([block(hidden, inside) for block in blocks]).mean(dim=0)
+            blocks = self.resblocks[stage * per_stage : (stage + 1) * per_stage]
+            hidden = self._mean(blocks, hidden, inside)
         out = self.conv_post(F.leaky_relu(hidden, _FINAL_SLOPE)).float()  # (B, bins, S)
         magnitude, phase = out.chunk(2, dim=1)
         magnitude = magnitude.exp().clamp(max=_MAX_MAGNITUDE)
@@ -188,6 +188,14 @@ class Hift(nn.Module):
         rows = [mel.T for mel in mels]
         padded = nn.utils.rnn.pad_sequence(rows, batch_first=True).transpose(1, 2)
         return padded.to(weight), [len(row) for row in rows]
+
+    @staticmethod
+    def _mean(blocks: nn.ModuleList, hidden: Tensor, inside: Tensor | None) -> Tensor:
+        first, *others = blocks
+        total = first(hidden, inside)
+        for block in others:  # summed in place: a stage's frames are too many to keep one copy per block
+            total += block(hidden, inside)
+        return total / len(blocks)
 
     @staticmethod
     def _inside(lengths: list[int], width: int, like: Tensor) -> Tensor | None:

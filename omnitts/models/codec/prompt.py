@@ -6,6 +6,7 @@ In: 16 kHz samples. Out: ``VoicePrompt``, computed once per voice; storing it is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from omnitts.models.codec.campplus import CamPlus
 from omnitts.models.codec.features import CODEC_RATE, FRONT_END_RATE, resample_sinc, vocoder_mel
 from omnitts.models.codec.s3_tokenizer import S3Tokenizer
 
-MIN_CLIP_S = 0.1
+MIN_CLIP_S: Final = 0.1
 """Below this the mel's reflected borders and the tokenizer's first block are longer than the clip."""
 
 
