@@ -146,8 +146,8 @@ def _are_chapters(parent: Mark, children: list[Mark], own_words: int, stop: int,
 def _from_headings(items: Sequence[Item], pages: Sequence[Page]) -> dict[int, _Start]:
     found = set(chapter_starts(items))
     has_headings = any(item.block.kind is BlockKind.HEADING for item in items)
-    for page in pages:
-        opening = items[page.start : page.start + 2]
+    for page, stop in zip(pages, [*(page.start for page in pages[1:]), len(items)], strict=True):
+        opening = items[page.start : min(page.start + 2, stop)]
         if not has_headings or any(item.block.kind is BlockKind.HEADING for item in opening):
             found.add(page.start)
     return {idx: _Start(idx) for idx in found if idx < len(items)}

@@ -256,10 +256,13 @@ def _contents_list(headings: list[_Heading], groups: Sequence[Group]) -> set[int
             continue
         best = run if len(run) >= 3 and len(run) > len(best) else best
         run = [heading]
-    later = {key(groups[heading.idx].text) for heading in headings if best and heading.idx > best[-1].idx}
-    later_labels = {_label_key(groups[heading.idx].text) for heading in headings if best and heading.idx > best[-1].idx}
+    last_named: dict[str, int] = {}
+    for heading in headings:
+        last_named[key(groups[heading.idx].text)] = last_named[_label_key(groups[heading.idx].text)] = heading.idx
     named_again = [
-        h for h in best if key(groups[h.idx].text) in later or _label_key(groups[h.idx].text) in later_labels
+        heading
+        for heading in best
+        if max(last_named[name(groups[heading.idx].text)] for name in (key, _label_key)) > heading.idx
     ]
     if not best or len(named_again) < 0.5 * len(best):
         return set()

@@ -94,7 +94,7 @@ def _layout_of(lines: Sequence[str]) -> Layout:
     followed = sum(1 for line, after in pairwise(lines) if line.strip() and after.strip())
     ended = sum(1 for line, after in pairwise(lines) if after.strip() and _TERMINAL.search(line.rstrip()))
     is_wrapped = MIN_WRAP_COLUMNS <= columns <= MAX_WRAP_COLUMNS and followed > 0.25 * len(lengths)
-    is_wrapped = is_wrapped and ended < 0.7 * followed  # lines that all end like sentences are paragraphs
+    is_wrapped = is_wrapped and ended < 0.5 * followed  # lines that all end like sentences are paragraphs
     blank = sum(1 for line in lines if not line.strip())
     hyphens = is_wrapped and any(_HYPHENATED.search(line.rstrip()) for line in lines)
     words = frozenset(re.findall(r"[^\W\d_]+", "\n".join(lines).lower())) if hyphens else frozenset()
