@@ -12,21 +12,20 @@ from lxml import etree
 from omnitts.pipeline.read.markup import EPUB_TYPE
 
 BLOCK_TAGS = frozenset(
-    (
+    re.findall(
+        r"\S+",
         "address article aside blockquote body caption center dd details dir div dl dt fieldset figcaption figure "
         "footer form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol p pre search section "
-        "summary table tbody td tfoot th thead tr ul"
-    ).split()
+        "summary table tbody td tfoot th thead tr ul",
+    )
 )
 HEADING_LEVELS = {f"h{level}": level for level in range(1, 7)}
-SECTION_TAGS = frozenset(
-    ("body section article div aside nav header footer main p h1 h2 h3 h4 h5 h6 hgroup ol ul dl").split()
-)
 DROPPED_TAGS = frozenset(
-    (
+    re.findall(
+        r"\S+",
         "script style head title meta link svg audio video object embed iframe canvas template noscript button "
-        "select textarea input map rt rp rtc math img picture source track progress meter datalist applet"
-    ).split()
+        "select textarea input map rt rp rtc math img picture source track progress meter datalist applet",
+    )
 )
 # Private marks that `notes` leaves in a tree: a reference to a note, a note's body (both hold its key), a link back.
 REF_ATTRIBUTE = "data-omnitts-ref"

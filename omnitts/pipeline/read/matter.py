@@ -195,7 +195,7 @@ def _is_title_page(candidate: Candidate, book_names: tuple[str, ...]) -> bool:
     """Whether a short opening without a sentence in it bears the book's title or author on a line of its own."""
     if candidate.end_place - candidate.place > MAX_TITLE_PAGE_SHARE:
         return False
-    texts = [block.text for block in candidate.blocks if block.kind is not BlockKind.HEADING]
+    texts = [block.text for block in candidate.blocks if block.kind is BlockKind.PARAGRAPH and not block.text.isupper()]
     if any(count_words(text) > 25 or (count_words(text) > 3 and text[-1] in ".!?。") for text in texts):
         return False
     own, title = key(candidate.title), key(book_names[0])

@@ -37,8 +37,9 @@ PART_LABEL = re.compile(
 )
 # Chapters that have a name instead of a number.
 NAMED_CHAPTER = re.compile(
-    r"(?:the\s+)?(?:prologue|epilogue|preface|foreword|introduction|introductory(?: note)?|afterword|postscript|interlude"
-    r"|(?:author|editor|translator|publisher)['’]?s (?:note|preface|introduction|foreword|afterword)|conclusion|finale"
+    r"(?:the\s+)?(?:prologue|epilogue|preface|foreword|introduction|introductory(?: note)?|afterword|postscript"
+    r"|interlude|(?:author|editor|translator|publisher)['’]?s (?:note|preface|introduction|foreword"
+    r"|afterword)|conclusion|finale"
     r"|dedication|epigraph|appendix(?:\s+\w{1,4})?|acknowledge?ments|dramatis person(?:ae|æ)|contents|index"
     r"|glossary|bibliography|notes|footnotes"
     r"|vorwort|nachwort|einleitung|prolog|epilog|pr[ée]face|avant-propos|[ée]pilogue|pr[óo]logo|ep[íi]logo"
@@ -50,7 +51,10 @@ NAMED_CHAPTER = re.compile(
 ROMAN = re.compile(r"(?=[IVXLCDM])M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3})", re.IGNORECASE)
 _BARE_NUMBER = re.compile(rf"(?:\d{{1,3}}|{ROMAN.pattern})[.)]?", re.IGNORECASE)
 _SMALL_WORDS = frozenset(
-    "a an and as at but by for from in into nor of off on or out over the to up with von de la le du des und der".split()
+    re.findall(
+        r"\w+",
+        "a an and as at but by for from in into nor of off on or out over the to up with von de la le du des und der",
+    )
 )
 _ABBREVIATIONS = frozenset(("MR", "MRS", "DR", "ST", "MS", "SR", "JR"))
 _ENDS_SENTENCE = re.compile(r"[.!?:;,…。！？：]$")

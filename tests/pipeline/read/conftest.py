@@ -44,7 +44,8 @@ def opf(pages: list[str], *, metadata: str = "", toc: str = "", manifest: str = 
     spine = "".join(f'<itemref idref="p{i}"/>' for i in range(len(pages)))
     facts = metadata or "<dc:title>A Book</dc:title>"
     return (
-        '<package xmlns="http://www.idpf.org/2007/opf" version="3.0"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/" '
+        '<package xmlns="http://www.idpf.org/2007/opf" version="3.0">'
+        '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/" '
         f'xmlns:opf="http://www.idpf.org/2007/opf">{facts}</metadata><manifest>{items}{manifest}</manifest>'
         f"<spine>{spine}</spine>{guide}</package>"
     )

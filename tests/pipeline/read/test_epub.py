@@ -101,7 +101,8 @@ def test_all_skipped_keeps_the_longest(read_epub: Read) -> None:
 
 NOTES_BOOKS = {
     "declared": (
-        '<p>Text<a epub:type="noteref" href="#n1">1</a>, more.</p><p>Next.</p><aside epub:type="footnote" id="n1"><p>A note.</p></aside>',
+        '<p>Text<a epub:type="noteref" href="#n1">1</a>, more.</p><p>Next.</p>'
+        '<aside epub:type="footnote" id="n1"><p>A note.</p></aside>',
         None,
     ),
     "raised": (
@@ -135,7 +136,10 @@ def test_notes(read_epub: Read, kind: str, mode: str, expected: list[str]) -> No
 
 
 def test_links_that_are_no_notes_stay(read_pages: Read) -> None:
-    page = '<p>See chapter <a href="#c2">2</a> and [<a href="#c3">figure 3</a>].</p><h2 id="c2">Two</h2><p>x</p><p id="c3">A figure</p>'
+    page = (
+        '<p>See chapter <a href="#c2">2</a> and [<a href="#c3">figure 3</a>].</p>'
+        + '<h2 id="c2">Two</h2><p>x</p><p id="c3">A figure</p>'
+    )
     assert texts(read_pages(page))[0] == "See chapter 2 and [figure 3]."
 
 
@@ -144,7 +148,8 @@ def test_metadata(read_epub: Read) -> None:
         <meta refines="#t1" property="title-type">main</meta><meta refines="#t2" property="title-type">subtitle</meta>
         <dc:creator id="c1">Ann Author</dc:creator><meta refines="#c1" property="role">aut</meta>
         <dc:creator opf:role="ill">Ian Artist</dc:creator><dc:language>en-GB</dc:language><dc:publisher>P</dc:publisher>
-        <dc:identifier>id1</dc:identifier><dc:date>1898</dc:date><dc:description>&lt;p&gt;About it&lt;/p&gt;</dc:description>
+        <dc:identifier>id1</dc:identifier><dc:date>1898</dc:date><dc:description>&lt;p&gt;About
+        it&lt;/p&gt;</dc:description>
         <meta name="cover" content="pic"/>"""
     image = '<item id="pic" href="my%20cover.jpg" media-type="image/jpeg"/>'
     files = {
@@ -201,7 +206,8 @@ def test_missing_container_and_package(tmp_path: Path) -> None:
 
 def encryption(algorithm: str, uri: str) -> str:
     return (
-        f'<encryption xmlns:e="http://www.w3.org/2001/04/xmlenc#"><e:EncryptedData><e:EncryptionMethod Algorithm="{algorithm}"/>'
+        f'<encryption xmlns:e="http://www.w3.org/2001/04/xmlenc#"><e:EncryptedData>'
+        f'<e:EncryptionMethod Algorithm="{algorithm}"/>'
         f'<e:CipherData><e:CipherReference URI="{uri}"/></e:CipherData></e:EncryptedData></encryption>'
     )
 
@@ -265,8 +271,15 @@ def test_damaged_zips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gutenberg_licence_inside_the_pages_is_cut_out(read_pages: Read) -> None:
-    start = "<div id='pg-header'><p>The Project Gutenberg eBook.</p><p>*** START OF THE PROJECT GUTENBERG EBOOK A BOOK ***</p></div>"
-    end = "<section class='pg-boilerplate pgheader' id='pg-footer'><p>*** END OF THE PROJECT GUTENBERG EBOOK A BOOK ***</p><p>Licence.</p></section>"
+    start = (
+        "<div id='pg-header'><p>The Project Gutenberg eBook.</p><p>*** START OF THE PROJECT "
+        "GUTENBERG EBOOK A BOOK ***</p></div>"
+    )
+    end = (
+        "<section class='pg-boilerplate pgheader' id='pg-footer'><p>*** END OF THE PROJECT "
+        "GUTENBERG EBOOK A BOOK "
+        "***</p><p>Licence.</p></section>"
+    )
     book = read_pages(f"{start}<h2>CHAPTER I</h2>{PROSE}", f"<h2>CHAPTER II</h2>{PROSE}{end}")
     assert titles(book) == ["Chapter I", "Chapter II"]
     assert set(skipped(book).values()) == {"Project Gutenberg licence"}

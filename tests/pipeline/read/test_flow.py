@@ -28,7 +28,8 @@ Read = Callable[..., Book]
         ("<p>one<script>bad()</script><!-- no --><style>p{}</style> two</p>", "one two"),
         ('<p>where <math alttext="x plus y"><mi>x</mi></math> is</p>', "where x plus y is"),
         (
-            "<div>loose text<br/>goes on, with a line that is far too long to be a verse of any poem at all, really</div>",
+            "<div>loose text<br/>goes on, with a line that is far too long to be a verse of any "
+            "poem at all, really</div>",
             "loose text",
         ),
     ],
@@ -66,7 +67,8 @@ def test_block_kinds(read_pages: Read) -> None:
     [
         "<p>Roses are red,<br/>violets are blue</p>",
         '<div class="poem"><div class="stanza"><p>Roses are red,</p><p>violets are blue</p></div></div>',
-        '<div class="poem"><div class="stanza"><span>Roses are red,<br/></span><span>violets are blue<br/></span></div></div>',
+        '<div class="poem"><div class="stanza"><span>Roses are red,<br/></span>'
+        "<span>violets are blue<br/></span></div></div>",
         "<pre>Roses are red,\nviolets are blue</pre>",
         '<blockquote class="verse"><p>Roses are red,<br/>violets are blue</p></blockquote>',
     ],

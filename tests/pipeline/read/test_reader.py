@@ -140,12 +140,9 @@ def test_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_book(path)
 
 
-def test_every_error_is_an_input_error(read_text: Read) -> None:
-    for data in (b"\0" * 50, b"<html>", b"---\n", b"# omnitts spoken text 1\n{nonsense x}\n"):
-        try:
-            read_text(data, "a.md")
-        except InputError as error:
-            assert error.what
+def test_a_broken_dump_is_an_input_error(read_text: Read) -> None:
+    with pytest.raises(InputError, match="line 2"):
+        read_text("# omnitts spoken text 1\n{nonsense x}\n", "a.md")
 
 
 @pytest.mark.parametrize("mark", [" ", ". "])

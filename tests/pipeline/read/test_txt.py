@@ -27,7 +27,10 @@ BODY = f"\n\n{WRAPPED}\n{WRAPPED}\n\n"
 
 
 def test_wrapped_lines_are_joined_and_verse_is_kept(read_text: Read) -> None:
-    verse = "The sun was shining on the sea,\n  Shining with all his might:\nHe did his very best to make\n  The billows smooth\n"
+    verse = (
+        "The sun was shining on the sea,\n  Shining with all his might:\nHe did his very best "
+        "to make\n  The billows smooth\n"
+    )
     book = read_text(f"{WRAPPED}\n{verse}\n{WRAPPED}\n* * * * *\n\n{WRAPPED}")
     assert [kind for kind, _ in blocks(book)] == ["paragraph", "verse", "paragraph", "scene_break", "paragraph"]
     assert texts(book)[0] == " ".join(WRAPPED.split())
@@ -39,7 +42,11 @@ def test_indents_and_bullets_part_paragraphs(read_text: Read) -> None:
         f"    {line}" if idx % 4 == 0 else line for idx, line in enumerate((WRAPPED * 3).splitlines(keepends=True))
     )
     assert len(texts(read_text(indented))) == 3
-    listed = f"{WRAPPED}\n1. Take the long road over the hills, past the mill, and then turn to the\n   left at the old bridge.\n2. Ask again.\n"
+    listed = (
+        f"{WRAPPED}\n1. Take the long road over the hills, past the mill, and then turn to "
+        f"the\n   left at the old bridge.\n2. Ask "
+        f"again.\n"
+    )
     assert [kind for kind, _ in blocks(read_text(listed))] == ["paragraph", "list_item", "list_item"]
 
 
@@ -111,9 +118,12 @@ def test_a_list_of_contents_is_no_chapter(read_text: Read) -> None:
 
 def test_gutenberg_wrapping(read_text: Read) -> None:
     text = (
-        "The Project Gutenberg EBook of A Book\n\nTitle: A Book\n       Its Second Line\n\nAuthor: Ann Author\n\nRelease Date: May 1, 2003 [EBook #1]\n\n"
-        f"Language: English\n\n*** START OF THIS PROJECT GUTENBERG EBOOK A BOOK ***\n\nProduced by Somebody\n\nCHAPTER I{BODY}CHAPTER II{BODY}"
-        "End of the Project Gutenberg EBook of A Book\n\n*** END OF THIS PROJECT GUTENBERG EBOOK A BOOK ***\n\nThe licence.\n"
+        "The Project Gutenberg EBook of A Book\n\nTitle: A Book\n       Its Second Line\n\nAuthor: "
+        "Ann Author\n\nRelease Date: May 1, 2003 [EBook #1]\n\n"
+        f"Language: English\n\n*** START OF THIS PROJECT GUTENBERG EBOOK A BOOK ***\n\nProduced by "
+        f"Somebody\n\nCHAPTER I{BODY}CHAPTER II{BODY}"
+        "End of the Project Gutenberg EBook of A Book\n\n*** END OF THIS PROJECT GUTENBERG EBOOK A "
+        "BOOK ***\n\nThe licence.\n"
     )
     book = read_text(text)
     assert (book.title, book.authors, book.language, book.date) == (
