@@ -56,14 +56,16 @@ def assemble(hours: float, suffix: str, folder: Path) -> dict[str, float | int |
     stitched_s = time.perf_counter()
     mastered = master(timeline, Tags("A long book"), folder / f"book.{suffix}", load_master("audiobook"))
     ended_s = time.perf_counter()
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "hours": round(timeline.duration_s / 3600, 2),
         "chapters": len(timeline.chapters),
         "stitch_s": round(stitched_s - started_s, 1),
         "master_s": round(ended_s - stitched_s, 1),
+        "cpu_s": round(sum(usage.ru_utime + usage.ru_stime for usage in (own, children)), 1),
         "times_real_time": round(timeline.duration_s / (ended_s - started_s)),
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "ffmpeg_rss_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
+        "peak_rss_mb": own.ru_maxrss // 1024,
+        "ffmpeg_rss_mb": children.ru_maxrss // 1024,
         "file_mb": round(mastered.files[0].stat().st_size / 1e6, 1),
         "lufs": mastered.loudness_after.integrated_lufs,
         "dbtp": mastered.loudness_after.true_peak_dbtp,

@@ -202,7 +202,9 @@ def _encode(part: _Part, sound: Iterable[FloatArray], kind: Format, options: Mas
         speed=part.timeline.speed,
     )
     try:
-        with Encoder(path, part.timeline.sample_rate, encoding, stage) as encoder:
+        scratch = stage / ".scratch"
+        scratch.mkdir(exist_ok=True)
+        with Encoder(path, part.timeline.sample_rate, encoding, scratch) as encoder:
             for block in sound:
                 encoder.write(block)
     except OSError as error:
@@ -246,7 +248,7 @@ def _differences(found: Probe, part: _Part, kind: Format, *, has_cover: bool) ->
 
 def _parts(timeline: Timeline, tags: Tags, kind: Format, out: Path, is_folder: bool) -> list[_Part]:
     if not is_folder:
-        return [_Part(f"book.{kind.name}", timeline, file_tags(tags), _marks(timeline))]
+        return [_Part(out.name, timeline, file_tags(tags), _marks(timeline))]
     total = len(timeline.chapters)
     digits = max(2, len(str(total)))
     parts = []

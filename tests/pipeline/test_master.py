@@ -380,3 +380,26 @@ def test_loud_speech_with_the_podcast_master(tmp_path: Path) -> None:
     after = master(timeline, TAGS, tmp_path / "book.mp3", load_master("podcast")).loudness_after
     assert after.integrated_lufs == pytest.approx(-16, abs=0.5)
     assert after.true_peak_dbtp <= -1.4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="resource is POSIX")
+def test_memory_does_not_grow_with_the_book(tmp_path: Path) -> None:
+    """The same clips, once as a minute and once as eighteen: held in memory, the long one would take 100 MB more."""
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from omnitts.pipeline.master import MasterOptions, master\n"
+        "from omnitts.pipeline.tags import Tags\n"
+        "from tests.pipeline.sounds import book\n"
+        "folder = Path(sys.argv[1])\n"
+        "timeline = book(folder / 'clips', ('Chapter',) * int(sys.argv[2]))\n"
+        "master(timeline, Tags('Long'), folder / 'book.wav', MasterOptions())\n"
+        "print(round(timeline.duration_s), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    unit = 1024 if sys.platform == "darwin" else 1
+    seconds, peak_kb = {}, {}
+    for chapters in (8, 150):
+        command = [sys.executable, "-c", code, str(tmp_path / str(chapters)), str(chapters)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+        seconds[chapters], peak_kb[chapters] = (int(value) for value in done.stdout.split())
+    assert seconds[150] > 900
+    assert (peak_kb[150] - peak_kb[8]) / unit < 30_000
