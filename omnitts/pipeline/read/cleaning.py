@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-# Soft hyphen, zero-width space, word joiner, byte order mark, directional marks, C0 and C1 controls but line ends and
-# tabs.
+# Soft hyphen, zero-width space, word joiner, byte order mark, directional marks, C0 and C1 controls but line ends
+# and tabs.
 # Zero-width joiners stay: Persian and Indic words need them.
 _INVISIBLE = re.compile(
     "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufff9-\ufffb\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]"

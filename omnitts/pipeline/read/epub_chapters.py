@@ -2,8 +2,7 @@
 
 In: the whole book's items with their pages, and the table of contents resolved to items. Out: `Draft`s. A listener's
 rules: chapters of a part are chapters, sections of a chapter are not; a part's title page is heard with its first
-chapter;
-a page that the contents do not list continues the chapter before it.
+chapter; a page that the contents do not list continues the chapter before it.
 """
 
 from __future__ import annotations

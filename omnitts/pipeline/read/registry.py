@@ -1,8 +1,7 @@
 """Which reader takes a source: by the format a person names, by content, by suffix.
 
 A reader lives in a file ``format_NAME.py`` beside this one and defines ``READER``; a new file is a new format, and
-nothing
-else changes. Readers know nothing of each other.
+nothing else changes. Readers know nothing of each other.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ MIN_CHAPTER_WORDS = 20  # headings in capitals closer together than this are one
 MAX_LISTED_WORDS = 60  # of a chapter's summary in a list of contents
 MIN_FRONT_WORDS = 120  # more than a title page or a dedication
 PART, CHAPTER, NUMBER, CAPITALS = "part", "chapter", "number", "capitals"
-_MARKED = re.compile(r"^#{1,3}\s+\S")
 _NUMBER_LINE = re.compile(rf"^(?:(\d{{1,3}})|({ROMAN.pattern}))(?:[.)]?|[.)]?\s*[—–:.-]?\s+(?=[A-Z\"“‘À-Þ]).{{1,70}})$")
 _SENTENCE_END = re.compile(r"[,;]$|[a-z]\.$")
 _INITIALS = re.compile(r"^(?:\w+ )?(?:[A-Z]\.\s?)+\w*\.?$")  # a signature, no heading
