@@ -23,8 +23,8 @@ _UNFINISHED_CHARACTER: Final = "\ufffd"
 class AnswerBatch:
     """The answers being given together. ``step`` adds one token to every answer that is not finished.
 
-    An answer ends with an id of ``eos_ids`` (which it keeps) or at ``max_new_tokens``. The repetition penalty counts
-    generated tokens only, not the prompt (trap 34).
+    ``samplers`` draw on ``brain.logits_device``. An answer ends with an id of ``eos_ids`` (which it keeps) or at
+    ``max_new_tokens``. The repetition penalty counts generated tokens only, not the prompt (trap 34).
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Question audio: sound becomes the log-mel blocks that both audio towers hear (spec 5.2, 5.5).
 
-Goes in: samples at 16 kHz, one channel or several. Comes out: (blocks, 128, 3000). Knows nothing of towers and files.
+Goes in: samples at any rate, one channel or several. Comes out: (blocks, 128, 3000). Knows nothing of towers and files.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from omnitts.models.codec.features import resample_sinc
 
 SAMPLE_RATE: Final = 16_000  # hertz
 BLOCK_SAMPLES: Final = 480_000  # 30 s
@@ -29,9 +31,14 @@ def count_blocks(num_samples: int) -> int:
     return num_samples // BLOCK_SAMPLES + 1
 
 
-def mel_blocks(samples: npt.NDArray[np.float32]) -> Tensor:
-    """(N,) or (channels, N) at 16 kHz -> (blocks, 128, 3000) float32; the last block is padded with silence."""
+def mel_blocks(samples: npt.NDArray[np.float32], sample_rate: int = SAMPLE_RATE) -> Tensor:
+    """(N,) or (channels, N) -> (blocks, 128, 3000) float32; the last block is padded with silence.
+
+    Another rate than 16 kHz is resampled by windowed sinc, as torchaudio does (spec 5.1, trap 20).
+    """
     mono = first_channel(samples)
+    if sample_rate != SAMPLE_RATE:
+        mono = resample_sinc(torch.from_numpy(np.ascontiguousarray(mono)), sample_rate, SAMPLE_RATE).numpy()
     blocks = [mono[i * BLOCK_SAMPLES : (i + 1) * BLOCK_SAMPLES] for i in range(count_blocks(len(mono)))]
     padded = [np.pad(block, (0, BLOCK_SAMPLES - len(block))) for block in blocks]
     mels = [_extractor()(block, sampling_rate=SAMPLE_RATE, return_tensors="np").input_features[0] for block in padded]

@@ -71,7 +71,7 @@ class JointGeneration:
                 f"the brain ends its text with id {brain.tokenizer.eos_token_id}, the mouth with {text_eos}",
                 hint="use a brain and a mouth of one family",
             )
-        own = RowSampler(sampling, brain.network.device)
+        own = RowSampler(sampling, brain.network.logits_device)
         mouth_device = mouth.model.model.embed_tokens.weight.device
         self._eos_ids = brain.eos_ids
         self._text = TextStream(brain.tokenizer)
@@ -90,7 +90,7 @@ class JointGeneration:
             max_rows=max_new_tokens,
             rules=CONVERSATION,
             device=mouth_device,
-            generator=own.generator if mouth_device == brain.network.device else None,
+            generator=own.generator if mouth_device == brain.network.logits_device else None,
         )
         self._mouth = SpeechBatch(mouth.model, num_rows=1, max_length=self._speech.most_positions, choose=choose)
         self._mouth.join([self._speech])

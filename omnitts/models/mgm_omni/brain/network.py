@@ -86,7 +86,13 @@ class Brain(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where embeddings and towers lie."""
         return self.text_model.embed_tokens.weight.device
+
+    @property
+    def logits_device(self) -> torch.device:
+        """Where logits come out, and so where samplers must draw: another device when the layers are spread."""
+        return self.lm_head.weight.device
 
     @torch.inference_mode()
     def encode_vision(self, patches: Sequence[Patches]) -> list[EncodedMedia]:
@@ -176,7 +182,7 @@ class Brain(nn.Module):
             past_key_values=state.cache,
             use_cache=True,
         ).last_hidden_state
-        return self.lm_head(hidden[:, -1].to(self.lm_head.weight.device)).float()
+        return self.lm_head(hidden[:, -1].to(self.logits_device)).float()
 
 
 def _fields(towers: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:

@@ -24,6 +24,13 @@ def test_trap_20_the_first_channel_is_heard_not_the_mean() -> None:
     assert not torch.equal(mel_blocks(left), mel_blocks((left + right) / 2))
 
 
+def test_other_rates_are_resampled() -> None:
+    at_24k = (0.3 * np.sin(2 * np.pi * 440.0 * np.arange(24_000) / 24_000)).astype(np.float32)
+    heard, wanted = mel_blocks(at_24k, 24_000)[0, :, 5:90], mel_blocks(tone(16_000))[0, :, 5:90]
+    loud = wanted > 0  # away from the tone both are only rounding noise
+    torch.testing.assert_close(heard[loud], wanted[loud], rtol=0, atol=0.02)
+
+
 @pytest.mark.parametrize(
     ("num_samples", "blocks"), [(0, 1), (1, 1), (BLOCK_SAMPLES - 1, 1), (BLOCK_SAMPLES, 2), (BLOCK_SAMPLES + 1, 2)]
 )
