@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,6 +26,7 @@ Casting = Mapping[str, Voice | None]
 """Who speaks: a speaker's name (empty for the narrator) to a voice to clone; None is the engine's own narrator."""
 
 _CANONICAL_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_SYLLABIC = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f]")
 _ID_VERSION = 1  # a change of what ids are made of makes every old clip stale: raise it only then
 
 
@@ -161,8 +163,7 @@ def count_words(text: str) -> int:
     """Words of display text; each Chinese, Japanese or Korean character counts as one."""
     if text.isascii():
         return len(text.split())
-    spaced = "".join(f" {c} " if "\u3040" <= c <= "\u9fff" or "\uac00" <= c <= "\ud7af" else c for c in text)
-    return len(spaced.split())
+    return len(_SYLLABIC.sub(" x ", text).split())
 
 
 def _plan_chapter(

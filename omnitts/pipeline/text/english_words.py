@@ -160,7 +160,7 @@ def _capitals(match: re.Match[str], *, is_shouted: bool) -> str:
         return " ".join(word) + plural
     if plural:
         return match.group()
-    starts = match.string[: match.start()].rstrip("\"'“‘( \t")[-1:] in {"", ".", "!", "?"}
+    starts = match.string[: match.start()].rstrip("\"'“‘(—–- \t")[-1:] in {"", ".", "!", "?"}
     return word.capitalize() if starts else word.lower()
 
 

@@ -36,6 +36,8 @@ def language_of(text: str, wanted: str) -> str:
         return wanted.lower()
     if text.isascii():
         return "en" if primary == "" or (primary == "zh" and _LATIN.search(text)) else wanted.lower()
+    if not _HAN.search(text):
+        return "en" if primary != "en" and _LATIN.search(text) else wanted.lower() or "en"
     num_han, num_latin = len(_HAN.findall(text)), len(_LATIN.findall(text))
     if num_han * _LATIN_LETTERS_PER_HAN > num_latin:
         return "zh" if primary != "zh" else wanted.lower()

@@ -31,8 +31,7 @@ class TextOptions:
     as the third of April. ``lexicon`` files apply in order. ``pauses`` overrides single entries of `DEFAULT_PAUSES`.
 
     Pieces are filled up to ``target_s`` seconds of estimated speech and never beyond ``budget_s``, the engine's limit;
-    what is shorter than ``short_s`` joins a neighbour of the same speaker. ``speak_titles`` reads a chapter's title
-    aloud when no heading in its text does.
+    what is shorter than ``short_s`` joins a neighbour of the same speaker.
     """
 
     language: str = ""
@@ -41,7 +40,6 @@ class TextOptions:
     target_s: float = 12.0
     budget_s: float = 20.0
     short_s: float = 2.5
-    speak_titles: bool = True
 
     def pause_s(self, pause: Pause) -> float:
         """Seconds of silence for a kind of pause."""

@@ -36,6 +36,7 @@ _TABLE: Final[dict[int, str | None]] = {
     ord("№"): "#",
     ord("\ufffd"): " ",
 }
+_UNUSUAL: Final = re.compile(r"[^\x00-\u024f’‘–—−]")
 _SINGLE_OPENER: Final = re.compile(
     r"‘(?!(?:tis|twas|twere|twill|em|til|cause|bout|round|neath|n)\b|\d\ds?\b)", re.IGNORECASE
 )
@@ -68,7 +69,7 @@ def plain_marks(text: str) -> str:
     if "[" in text or not is_ascii:
         text = _NOTE_MARK.sub("", text)
     if not is_ascii:
-        text = "".join(map(_familiar, text)) if any(map(_is_odd, text)) else text
+        text = _UNUSUAL.sub(_familiar, text)
         opened = _SINGLE_OPENER.search(text) is not None
         text = _SINGLE_CLOSER.sub(" ", _SINGLE_OPENER.sub(" ", text)).replace("‘", "'").replace("’", "'")
         if opened:
@@ -106,15 +107,10 @@ def _closing(tail: re.Match[str]) -> str:
     return "." if "—" in marks or "–" in marks else "," if marks[:1] in {",", ";", ":"} and marks else ""
 
 
-def _is_odd(character: str) -> bool:
-    return (ord(character) > 0x24F and not character.isalpha()) or ord(character) >= 0xFB00
-
-
-def _familiar(character: str) -> str:
+def _familiar(found: re.Match[str]) -> str:
     """One character in its usual form; pictures and private or unassigned characters become a blank."""
+    character = found.group()
     code = ord(character)
-    if code < 0x250 or character in "’‘–—−":
-        return character
     category = unicodedata.category(character)
     if category in {"So", "Sk", "Co", "Cn", "Cs", "Cf"} and not 0x2150 <= code <= 0x218F:
         folded = unicodedata.normalize("NFKC", character)

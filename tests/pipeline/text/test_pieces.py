@@ -150,6 +150,15 @@ def test_a_sentence_is_divided_only_beyond_the_budget() -> None:
     assert all(piece.spoken.endswith(",") for piece in parts[:-1])
 
 
+def test_numbers_and_times_are_no_place_to_cut() -> None:
+    text = (
+        "they see, at its nearest distance only 35,000,000 of miles, or at 15:30 and 16:45 by the clock, that much " * 5
+    )
+    parts = pieces(text, options=TextOptions(language="en", budget_s=8.0, target_s=3.0))
+    said = " ".join(piece.spoken for piece in parts)
+    assert said.count("thirty-five million") == said.count("fifteen thirty") == said.count("sixteen forty-five") == 5
+
+
 @pytest.mark.parametrize(
     "text",
     ["word " * 2_000, "longword" * 2_000, "你好世界" * 2_000, "1999 " * 1_000, "a, " * 3_000],
