@@ -164,7 +164,7 @@ def check(
     transcriber = (
         _transcriber(asr, spoken_language, is_needed=False, quiet=quiet) if waveform.duration_s < 600 else None
     )
-    heard = transcriber.transcribe(waveform, spoken_language).text.strip() if transcriber else ""
+    heard = transcriber.transcribe(waveform, spoken_language, careful=True).text.strip() if transcriber else ""
     wer = error_rate(transcript, heard, spoken_language)
     inspection = inspect(waveform, transcript or heard, wer=wer)
     if as_json:

@@ -73,7 +73,7 @@ def add_voice(options: AddOptions, transcriber: Listener | None) -> Added:
     text = options.text if options.text is not None else read_sidecar(options.clip)
     _refuse_text_of_more(text, kept, options.clip)
     language = options.language.lower() or guess_language(text)
-    heard = transcriber.transcribe(kept.waveform, language).text.strip() if transcriber else ""
+    heard = transcriber.transcribe(kept.waveform, language, careful=True).text.strip() if transcriber else ""
     transcript = " ".join((text or heard).split())
     inspection = inspect(kept.waveform, transcript, wer=error_rate(transcript, heard, language) if text else None)
     _refuse_unfit(inspection, options)

@@ -115,7 +115,7 @@ def with_transcript(voice: Voice, transcriber: Listener, language: str = "en") -
     """
     if voice.transcript:
         return voice
-    heard = transcriber.transcribe(load_clip(voice.audio), voice.language or language).text.strip()
+    heard = transcriber.transcribe(load_clip(voice.audio), voice.language or language, careful=True).text.strip()
     if not heard:
         raise VoiceError("no words are heard in the reference", where=str(voice.audio), hint=_PROMPT_HINT)
     return _overruled(voice, heard, None)
