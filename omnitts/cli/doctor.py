@@ -21,8 +21,9 @@ def command(
 ) -> int:
     """Look at this machine: Python, torch, devices, ffmpeg, models, speech recognition, voices, disk; say what to do.
 
-    Nothing is fetched and, without --online, no network is touched. Exit status 0 when books can be narrated here,
-    10 when something is missing for that.
+    Nothing is fetched and, without --online, no network is touched.
+
+    Exit status 0 when books can be narrated here, 10 when something is missing for that.
 
     [bold]Examples[/bold]:
 

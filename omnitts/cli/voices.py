@@ -101,8 +101,7 @@ def add(
 ) -> None:
     """Add a voice: trim the clip at silence, write down what it says, say what is wrong with it, and keep it.
 
-    A recording longer than 20 s is cut to its best 15 s, at a pause. The clip keeps its own level, unless it is
-    very quiet.
+    More than 20 s are cut to the best 15 s, at a pause. The clip keeps its own level, unless it is very quiet.
 
     [bold]Examples[/bold]:
 
