@@ -36,10 +36,10 @@ app = typer.Typer(
     help="Books and scripts into finished, checked audio in a cloned voice.",
     epilog="Start with [bold]omnitts narrate book.epub[/bold]; [bold]omnitts doctor[/bold] tells what is missing here.",
 )
-app.command("narrate")(narrate.command)
-app.command("plan")(plan.command)
-app.command("speak")(speak.command)
-app.command("check")(check.command)
+app.command("narrate", epilog=narrate.EPILOG)(narrate.command)
+app.command("plan", epilog=plan.EPILOG)(plan.command)
+app.command("speak", epilog=speak.EPILOG)(speak.command)
+app.command("check", epilog=check.EPILOG)(check.command)
 app.add_typer(job.app, name="job")
 app.add_typer(voices.app, name="voices")
 app.add_typer(models.app, name="models")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +21,11 @@ from omnitts.cli.options import (
     SeedOption,
     VoiceOption,
 )
+from omnitts.errors import UsageError
+from omnitts.progress import Event
+
+if TYPE_CHECKING:
+    from omnitts.pipeline.narrate import Narration
 
 TEXT = "Text"
 SPEECH = "Speech"
@@ -56,7 +64,7 @@ def command(
     split: Annotated[
         str | None, typer.Option("--split", help="chapters: one file each.", rich_help_panel=RESULT)
     ] = None,
-    preset: Annotated[
+    master: Annotated[
         str, typer.Option("--master", help="Loudness preset: audiobook, podcast ...", rich_help_panel=RESULT)
     ] = "audiobook",
     sample: Annotated[
@@ -79,6 +87,9 @@ def command(
         list[str] | None, typer.Option("--skip", help="Skip a chapter (number or title).", rich_help_panel=TEXT)
     ] = None,
     notes: Annotated[str, typer.Option("--notes", help="skip, inline or end.", rich_help_panel=TEXT)] = "skip",
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", help="Of a text file, if it is misread.", rich_help_panel=TEXT)
+    ] = None,
     lexicon: Annotated[
         list[Path] | None, typer.Option("--lexicon", help="How words are spoken (TSV).", rich_help_panel=TEXT)
     ] = None,
@@ -114,3 +125,102 @@ def command(
     debug: DebugOption = False,
 ) -> None:
     """Read a book aloud into a finished audiobook, every sentence checked. The same command again resumes."""
+    from omnitts.cli.display import display
+    from omnitts.pipeline.check.judge import QualityOptions
+    from omnitts.pipeline.narrate import NarrateOptions, narrate
+    from omnitts.pipeline.read import ReadOptions
+
+    options = NarrateOptions(
+        source=source,
+        out=out,
+        format=format or "",
+        split=split or "none",
+        master=master,
+        report=report,
+        job=job,
+        sample_s=None if sample is None else seconds_of(sample),
+        chapters=chapters or "",
+        reading=ReadOptions(tuple(keep or ()), tuple(skip or ()), notes, encoding or "", language or ""),  # type: ignore[arg-type]
+        lexicon=tuple(lexicon or ()),
+        language=language or "",
+        voice=voice,
+        voice_text=voice_text,
+        engine=engine,
+        model=model or "",
+        device=device,
+        speed=speed,
+        seed=seed,
+        quality=QualityOptions(check=check, asr=asr or "", max_wer=max_wer, min_sim=min_sim, takes=takes),
+        command=shlex.join(["omnitts", *sys.argv[1:]]),
+    )
+    with display(as_json=as_json, quiet=quiet) as shown:
+        done = narrate(options, shown)
+        if as_json:
+            shown.emit(Event("finished", _result(done)))
+    if not (as_json or quiet):
+        _print_result(done)
+    raise typer.Exit(done.exit_code)
+
+
+def seconds_of(text: str) -> float:
+    """``60s``, ``5m``, ``1h30m`` or ``90`` as seconds. Raises `UsageError`."""
+    match = re.fullmatch(
+        r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower()
+    )
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
+    total_s = 3600 * hours + 60 * minutes + seconds
+    if total_s <= 0:
+        raise UsageError(f"{text!r} is no stretch of time", where="--sample", hint="write 60s, 5m or 1h30m")
+    return total_s
+
+
+def _result(done: Narration) -> dict[str, Any]:
+    report = done.report
+    wanted = (
+        "duration_s",
+        "num_pieces",
+        "num_flagged",
+        "num_takes",
+        "words",
+        "wer",
+        "coverage",
+        "similarity_mean",
+        "seconds",
+    )
+    return {
+        "files": [str(file) for file in done.files],
+        "report": str(done.report_file),
+        **{key: report[key] for key in wanted},
+        "loudness": report["loudness"]["after"],
+        "flagged": report["flagged"],
+        "exit_code": done.exit_code,
+    }
+
+
+def _print_result(done: Narration) -> None:
+    """Result to standard output; what is flagged by name."""
+    from omnitts.cli.display import count, minutes
+
+    report = done.report
+    loudness = report["loudness"]["after"]
+    for file in done.files:
+        typer.echo(str(file))
+    facts = [f"{minutes(report['duration_s'])} of audio", count(len(report["chapters"]), "chapter")]
+    if loudness["integrated_lufs"] is not None:
+        facts.append(f"{loudness['integrated_lufs']:.1f} LUFS, peak {loudness['true_peak_dbtp']:.1f} dBTP")
+    typer.echo("  " + ", ".join(facts))
+    if report["wer"] is not None:
+        checks = [f"word errors {report['wer']:.1%} of {report['words']:,}", f"coverage {report['coverage']:.1%}"]
+        if report["similarity_mean"] is not None:
+            checks.append(f"voice {report['similarity_mean']:.2f}")
+        typer.echo("  " + ", ".join(checks))
+    accepted = report["num_pieces"] - report["num_flagged"]
+    typer.echo(f"  {accepted} of {count(report['num_pieces'], 'piece')} accepted; report: {done.report_file}")
+    for piece in report["flagged"]:
+        typer.echo(f"  flagged at {_clock(piece['start_s'])}: {'; '.join(piece['reasons'])}")
+        typer.echo(f"    {piece['text']}")
+
+
+def _clock(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -191,7 +192,7 @@ class MgmOmniEngine:
         batch: SpeechBatch | None = None
         while True:
             free = self._capabilities.max_batch - len(speaking) - len(waiting)
-            waiting.extend(self._start(request) for request, _ in zip(source, range(free), strict=False))
+            waiting.extend(self._start(request) for request in islice(source, free))
             if not waiting and not speaking:
                 return
             if batch is None or (not speaking and self._outgrows(waiting[0][0], batch)):

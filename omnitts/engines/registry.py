@@ -47,6 +47,7 @@ class EngineEntry:
 
 ENGINES: Final[Mapping[str, EngineEntry]] = MappingProxyType(
     {
+        "mgm-omni": EngineEntry("omnitts.engines.mgm_omni:open_engine", clones=True, languages=frozenset({"en", "zh"})),
         "draft": EngineEntry("omnitts.engines.draft:open_engine", clones=False, languages=frozenset({"en"})),
         "fake": EngineEntry("omnitts.engines.fake:open_engine", clones=True),
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
+from transformers import Qwen2Tokenizer
 
 from omnitts.errors import ModelError
 from omnitts.models.mgm_omni.config import MouthConfig, read_json
@@ -76,7 +76,7 @@ def read_tokenizer(folder: Path) -> Any:
         missing = next(name for name in _TOKENIZER_FILES[1] if not (folder / name).is_file())
         raise ModelError(f"{missing} is missing", where=str(folder), hint=FETCH_AGAIN)
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return Qwen2Tokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"the tokenizer cannot be read ({error})", where=str(folder), hint=FETCH_AGAIN) from error
 

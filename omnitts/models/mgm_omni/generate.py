@@ -102,6 +102,11 @@ class SpeechBatch:
         return self._cache.num_rows - len(self.sequences)
 
     @property
+    def max_length(self) -> int:
+        """Positions a sequence of this batch can have, prompt included."""
+        return self._cache.max_length
+
+    @property
     def device(self) -> torch.device:
         return self._cache.lengths.device
 

@@ -1,0 +1,205 @@
+"""The engine around a tiny whole checkpoint: voices, batches, failures, streams, and the files it stores."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omnitts.audio import Waveform, save
+from omnitts.engines.base import Engine, Speech, SpeechRequest
+from omnitts.engines.mgm_omni import MgmOmniEngine
+from omnitts.engines.registry import EngineOptions, open_engine
+from omnitts.errors import EngineError, ModelError, UsageError, VoiceError
+from omnitts.types import Voice
+from tests.engines.tiny_checkpoint import write_checkpoint
+
+TEXTS = ("Hello there.", "The sea was calm.", "One, two.", "No.", "Who is it?")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMNITTS_HOME", str(tmp_path / "home"))
+
+
+def make_voice(folder: Path, name: str, pitch_hz: float, transcript: str = "A clip of speech.") -> Voice:
+    time_s = np.arange(2 * 16000) / 16000
+    samples = sum(np.sin(2 * np.pi * pitch_hz * h * time_s) / h for h in range(1, 8)) * 0.2
+    path = folder / f"{name}.wav"
+    save(Waveform(samples.astype(np.float32), 16000), path)
+    return Voice(name, path, digest=name[0] * 64, transcript=transcript)
+
+
+@pytest.fixture
+def voice(tmp_path: Path) -> Voice:
+    return make_voice(tmp_path, "anna", 180.0)
+
+
+def engine_of(checkpoint: Path, **options: object) -> MgmOmniEngine:
+    engine = open_engine("mgm-omni", EngineOptions(model=str(checkpoint), device="cpu", **options))  # type: ignore[arg-type]
+    assert isinstance(engine, MgmOmniEngine)
+    return engine
+
+
+def speak_all(engine: Engine, voice: Voice, texts: tuple[str, ...] = TEXTS) -> dict[str, Speech]:
+    requests = [SpeechRequest(str(i), text, voice, "en", seed=i) for i, text in enumerate(texts)]
+    return {speech.key: speech for speech in engine.speak(requests)}
+
+
+def test_opening_loads_no_weights(checkpoint: Path) -> None:
+    engine = engine_of(checkpoint)
+    assert isinstance(engine, Engine)
+    assert engine.capabilities.clones
+    assert len(engine.revision) == 16
+    assert "_mouth" not in vars(engine)
+
+
+def test_revision_follows_what_decides_the_sound(checkpoint: Path, tmp_path: Path) -> None:
+    revision = engine_of(checkpoint).revision
+    assert engine_of(checkpoint).revision == revision
+    assert engine_of(checkpoint, batch=3).revision == revision
+    assert engine_of(checkpoint, temperature=0.7).revision != revision
+    assert engine_of(checkpoint, dtype="bf16").revision != revision
+    other = tmp_path / "other"
+    shutil.copytree(checkpoint, other)
+    (other / "generation_config.json").write_text('{"top_k": 5}')
+    assert engine_of(other).revision != revision
+
+
+def test_a_row_sounds_the_same_alone_and_in_any_batch(checkpoint: Path, voice: Voice) -> None:
+    together = speak_all(engine_of(checkpoint, batch=4), voice)
+    assert set(together) == {"0", "1", "2", "3", "4"}
+    alone = engine_of(checkpoint, batch=1)
+    for key, speech in speak_all(alone, voice).items():
+        assert speech.failure == together[key].failure
+        assert len(speech.waveform) == len(together[key].waveform)
+        # The vocoder sums pitch over time, which lifts a last-bit difference of the mel to about this (differences.md).
+        np.testing.assert_allclose(speech.waveform.samples, together[key].waveform.samples, atol=1e-3)
+
+
+def test_a_longer_text_than_the_batch_was_made_for_is_spoken(
+    checkpoint: Path, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("omnitts.engines.mgm_omni.USUAL_POSITIONS", 1)  # every batch just fits what waits for it
+    texts = ("No.", "Yes.", "A longer one.", "No.")
+    spoken = speak_all(engine_of(checkpoint, batch=2), voice, texts)
+    monkeypatch.undo()
+    usual = speak_all(engine_of(checkpoint, batch=2), voice, texts)
+    assert {key: len(speech.waveform) for key, speech in spoken.items()} == {
+        key: len(speech.waveform) for key, speech in usual.items()
+    }
+
+
+def test_failures_of_the_model_are_named(checkpoint: Path, voice: Voice) -> None:
+    spoken = speak_all(engine_of(checkpoint), voice)
+    assert {speech.failure for speech in spoken.values()} <= {"", "blank_run", "length", "row_limit", "empty"}
+    [empty] = engine_of(checkpoint).speak([SpeechRequest("e", " \n* ", voice)])
+    assert empty.failure == "empty_text"
+    assert len(empty.waveform) > 0
+
+
+def test_seeds_give_other_takes_and_the_same_seed_the_same(checkpoint: Path, voice: Voice) -> None:
+    engine = engine_of(checkpoint, temperature=1.0)
+    requests = [SpeechRequest(str(i), "Good evening.", voice, seed=seed) for i, seed in enumerate((1, 1, 2))]
+    one, again, other = (speech.waveform.samples for speech in sorted(engine.speak(requests), key=lambda s: s.key))
+    np.testing.assert_allclose(one, again, atol=1e-3)
+    assert len(one) != len(other) or not np.allclose(one, other)
+
+
+def test_the_stream_is_the_whole(checkpoint: Path, voice: Voice) -> None:
+    """Short enough for one piece: then streaming and whole are the same computation."""
+    engine = engine_of(checkpoint)
+    request = SpeechRequest("k", "Hello there.", voice, seed=3)
+    [whole] = engine.speak([request])
+    pieces = list(_stream_until_failure(engine, request))
+    streamed = np.concatenate([piece.samples for piece in pieces])
+    if whole.failure != "row_limit":
+        assert len(streamed) == len(whole.waveform)
+    if len(pieces) == 1:
+        np.testing.assert_allclose(streamed, whole.waveform.samples, atol=1e-4)
+
+
+def _stream_until_failure(engine: MgmOmniEngine, request: SpeechRequest) -> list[Waveform]:
+    pieces = []
+    try:
+        for piece in engine.stream(request):
+            pieces.append(piece)
+    except EngineError as error:
+        assert "went wrong" in str(error)  # noqa: PT017 - a random model may fail; the sound before it counts
+    return pieces
+
+
+def test_the_voice_prompt_is_stored_once_in_the_voice_folder(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "library" / "anna"
+    folder.mkdir(parents=True)
+    loose = make_voice(folder, "anna", 180.0)
+    voice = Voice("anna", loose.audio, loose.digest, loose.transcript, folder=folder)
+    first = engine_of(checkpoint)
+    first.prepare(voice)
+    [stored] = folder.glob("prompt-*.safetensors")
+
+    second = engine_of(checkpoint)
+    monkeypatch.setattr(MgmOmniEngine, "_listen", lambda *_: pytest.fail("the clip was heard again"))
+    second.prepare(voice)
+    stored.write_bytes(b"damaged")
+    monkeypatch.undo()
+    monkeypatch.setenv("OMNITTS_HOME", str(tmp_path / "home"))
+    engine_of(checkpoint).prepare(voice)
+    assert stored.stat().st_size > 100
+
+
+def test_a_loose_recording_is_stored_in_the_cache(checkpoint: Path, voice: Voice, tmp_path: Path) -> None:
+    engine_of(checkpoint).prepare(voice)
+    assert len(list((tmp_path / "home").rglob("prompt-*.safetensors"))) == 1
+    assert list(voice.audio.parent.glob("*.safetensors")) == []
+
+
+def test_what_cannot_be_spoken_is_refused_by_name(checkpoint: Path, voice: Voice, tmp_path: Path) -> None:
+    engine = engine_of(checkpoint)
+    with pytest.raises(VoiceError, match="cloned voice"):
+        engine.prepare(None)
+    with pytest.raises(VoiceError, match="what the reference recording says"):
+        engine.prepare(make_voice(tmp_path, "mute", 100.0, transcript=""))
+    with pytest.raises(EngineError, match="does not speak 'fr'"):
+        list(engine.speak([SpeechRequest("k", "Bonjour.", voice, "fr")]))
+    with pytest.raises(EngineError, match="speed"):
+        list(engine.speak([SpeechRequest("k", "Hello.", voice, "en", speed=1.2)]))
+
+
+def test_bad_checkpoints_and_devices_are_named(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no checkpoint"):
+        open_engine("mgm-omni")
+    with pytest.raises(ModelError):
+        engine_of(tmp_path / "nowhere")
+    broken = tmp_path / "broken"
+    shutil.copytree(checkpoint, broken)
+    (broken / "cosyvoice2" / "flow.pt").unlink()
+    with pytest.raises(ModelError, match=r"flow\.pt"):
+        engine_of(broken)
+    with pytest.raises(UsageError, match="no device"):
+        open_engine("mgm-omni", EngineOptions(model=str(checkpoint), device="toaster"))
+    with pytest.raises(EngineError, match="no cuda:9"):
+        open_engine("mgm-omni", EngineOptions(model=str(checkpoint), device="cuda:9"))
+
+
+def test_special_strings_in_a_text_are_only_text(checkpoint: Path, voice: Voice) -> None:
+    [speech] = engine_of(checkpoint).speak([SpeechRequest("k", "Say <|audio_start|> and <speech> now.", voice)])
+    assert len(speech.waveform) > 0
+
+
+def test_close_frees_and_the_engine_works_again(checkpoint: Path, voice: Voice) -> None:
+    engine = engine_of(checkpoint)
+    [before] = engine.speak([SpeechRequest("k", "Hello.", voice)])
+    engine.close()
+    assert "_mouth" not in vars(engine)
+    [after] = engine.speak([SpeechRequest("k", "Hello.", voice)])
+    np.testing.assert_array_equal(before.waveform.samples, after.waveform.samples)
