@@ -41,6 +41,7 @@ _SIGNS: Final = (
     (re.compile(r"(?<=\d)\s*\+\s*(?=\d)|(?<=\w) \+ (?=\w)"), " plus "),
     (re.compile(r"(?<=\d)\+(?!\w)"), " plus"),
     (re.compile(r"(?<=[A-Za-z])\+\+"), " plus plus"),
+    (re.compile(r"(?<=\b[A-F])\+(?![\w+])"), " plus"),
     (re.compile(r"(?<=\d)\s*÷\s*(?=\d)"), " divided by "),
     (re.compile(r"(?<=\d)\s+×\s+(?=\d)"), " times "),
     (re.compile(r"±\s*"), " plus or minus "),

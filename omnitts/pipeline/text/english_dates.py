@@ -27,7 +27,7 @@ _DECADE: Final = re.compile(r"(?<![\w$£€])(1\d|20)(\d)0['’]?s\b")
 _SHORT_DECADE: Final = re.compile(r"(?<!\w)['’]?([2-9])0['’]?s\b")
 _SHORT_YEAR: Final = re.compile(r"(?<!\w)['’](\d\d)\b(?!['’%])")
 _YEAR_RANGE: Final = re.compile(r"(?<![\d$£€,.-])(1[0-9]\d\d|20\d\d)\s?[-–—]\s?(\d{4}|\d\d)(?![\d,.]*\d|-)")
-_ERA: Final = re.compile(r"\b(\d{1,4}) (BCE|BC|CE|AD|A\.D\.|B\.C\.)(?!\w)|\b(AD|A\.D\.) (\d{1,4})\b")
+_ERA: Final = re.compile(r"(?<![\w,.])(\d{1,4}) (B ?C ?E|B ?C|C ?E|A ?D)(?!\w)|\b(A ?D) (\d{1,4})\b")
 _YEAR_SAID: Final = re.compile(
     r"\b((?:[Ii]n|[Ss]ince|[Bb]y|[Ff]rom|[Uu]ntil|[Tt]ill|[Bb]efore|[Aa]fter|[Oo]f|[Yy]ear|[Cc]irca|[Aa]nd|[Tt]o|"
     r"(?:[Ss]pring|[Ss]ummer|[Aa]utumn|[Ff]all|[Ww]inter|[Ee]arly|[Ll]ate|[Mm]id)[ -]?(?:of)?)[ -])"
@@ -122,10 +122,9 @@ def _year_range(match: re.Match[str]) -> str:
 
 def _era(match: re.Match[str]) -> str:
     number, era = (match[1], match[2]) if match[1] else (match[4], match[3])
-    letters = " ".join(era.replace(".", ""))
+    letters = " ".join(era.replace(" ", ""))
     said = year(int(number)) if int(number) >= 1000 else cardinal(int(number))
-    dot = "." if era.endswith(".") and match.end() == len(match.string) else ""
-    return f"{said} {letters}{dot}" if match[1] else f"{letters} {said}"
+    return f"{said} {letters}" if match[1] else f"{letters} {said}"
 
 
 def _clock(match: re.Match[str]) -> str:

@@ -96,6 +96,7 @@ _NUMBER_RANGE: Final = re.compile(r"(?<![\w.,-])(\d[\d,]*(?:\.\d+)?)\s?[–—-]
 _NEGATIVE: Final = re.compile(r"(?<![\w)\]\d.,-])[-−](?=\.?\d)|−\s?(?=\d)")
 _PLAIN: Final = re.compile(rf"(?<!\d)({_NUMBER})(?!\d)")
 _GLUED: Final = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])")
+_CODE_LETTERS: Final = re.compile(r"\b[A-Z]{2,4}(?=-?\d)|(?<=\d)[A-Z]{2,4}\b")
 _DIGIT: Final = re.compile(r"\d")
 
 
@@ -120,6 +121,7 @@ def quantities_to_words(text: str) -> str:
         lambda m: f"{number_words(m[1].rstrip(','))} to {number_words(m[2].rstrip(','))}{_tail_comma(m[2])}", text
     )
     text = _NEGATIVE.sub("minus ", text)
+    text = _CODE_LETTERS.sub(lambda m: " ".join(m.group()), text)
     text = _GLUED.sub(" ", text) if _DIGIT.search(text) else text
     return _PLAIN.sub(lambda m: number_words(m[1]), text)
 

@@ -24,7 +24,8 @@ _SPOKEN_ABBREVIATIONS: Final = {
     "figs": "figures", "ed": "editor", "eds": "editors", "est": "established", "cf": "compare", "ca": "circa",
     "viz": "namely", "Jan": "January", "Feb": "February", "Apr": "April", "Aug": "August", "Sept": "September",
     "Sep": "September", "Oct": "October", "Nov": "November", "Dec": "December", "Mon": "Monday", "Tues": "Tuesday",
-    "Weds": "Wednesday", "Thurs": "Thursday", "MS": "manuscript", "MSS": "manuscripts", "Fri": "Friday",
+    "Weds": "Wednesday", "Thurs": "Thursday",
+    "ext": "extension", "MS": "manuscript", "MSS": "manuscripts", "Fri": "Friday",
 }  # fmt: skip
 _AMBIGUOUS: Final = frozenset({"ch", "Ch", "ed", "est", "Rep", "Mon", "Fri", "Gen", "Col", "Ft", "Mt", "ca", "Hon"})
 _MAY_END: Final = frozenset({"Jr", "Sr", "Bros", "Esq", "Ave", "Blvd", "Rd", "Inc", "Ltd", "Corp", "Co", "etc"})
@@ -33,7 +34,7 @@ _BEFORE_NUMBER: Final = {
     "art": "article",
     "Art": "Article", "sec": "section", "Sec": "Section", "par": "paragraph", "op": "opus", "Op": "Opus", "c": "circa",
     "nr": "number", "pt": "part", "Pt": "Part", "vv": "verses", "ll": "lines", "Mar": "March", "Jun": "June",
-    "Jul": "July", "ex": "example",
+    "Jul": "July", "ex": "example", "b": "born", "d": "died",
 }  # fmt: skip
 _LETTERS: Final = {
     "e.g": "for example",

@@ -23,6 +23,7 @@ _TABLE: Final[dict[int, str | None]] = {
     **dict.fromkeys(map(ord, "―⸺⸻﹘"), "—"),
     **dict.fromkeys(map(ord, "•◦‣▪▫●○■□◆◇★☆♦♣♠♥❦☙❧※⁂∙·"), " "),
     **dict.fromkeys(map(ord, "†‡¶™®℠"), " "),
+    **{ord(low): digit for low, digit in zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)},
     ord("…"): "...",
     ord("‥"): "..",
     ord("‽"): "?",
@@ -50,6 +51,7 @@ _NOTE_MARK: Final = re.compile(
 _DASH: Final = re.compile(r"\s*(?:—+|(?<!-)--+(?!-)|(?<=\s)[–-](?=\s)|–)[\s—–]*")
 _BROKEN_OFF: Final = re.compile(r"\s*(?:—+|--+|–)[\s\"']*\Z")
 _BRACKETS: Final = re.compile(r"\s*[(\[{（［｛][\s]*|\s*[)\]}）］｝]")
+_BRACKET_AT_END: Final = re.compile(r"[\s)\]}）］｝]+\Z")
 _DROPPED: Final = re.compile(r"[*_~^\\|<>\"]+|(?<!\w)#+(?!\w)")
 _BLANKS: Final = re.compile(r"\s+")
 _BLANK_BEFORE_MARK: Final = re.compile(r"\s+(?=[,;:!?]|\.(?!\d))")
@@ -82,7 +84,7 @@ def plain_marks(text: str) -> str:
 def settle_marks(text: str) -> str:
     """Last step: drops quotes and leftovers, turns dashes and brackets into commas, mends blanks and runs of marks."""
     text = _DASH.sub(", ", _BROKEN_OFF.sub(".", text))
-    text = _BRACKETS.sub(", ", text)
+    text = _BRACKETS.sub(", ", _BRACKET_AT_END.sub("", text))
     text = _DROPPED.sub(" ", text)
     text = _BLANKS.sub(" ", text)
     text = _BLANK_BEFORE_MARK.sub("", text)
