@@ -1,11 +1,11 @@
 """Planted faults: how many bad takes the checks catch, and how many good ones they reject.
 
-    python benchmarks/planted_faults.py [--texts FILE] [--clips FOLDER] [--good 100] [--bad 100] [--seed 1] [--json]
+    python benchmarks/planted_faults.py [--texts FILE] [--clips FOLDER] [--good 100] [--bad 100] [--json]
 
-The draft narrator reads pieces of a book; from such takes five kinds of bad ones are made: a dropped sentence, a repeated
-phrase, a cut tail, another voice, foreign words at the head. Every take is judged as `narrate` would judge it. Texts
-are ``.txt`` files or ``source<TAB>sentence`` tables. Recordings of other voices are the presets that ship with omnitts, or a
-folder with a ``*.jsonl`` file of ``{"id", "text"}`` lines beside ``<id>.opus``, ``.flac`` or ``.wav``.
+The draft narrator reads pieces of a book; from such takes five kinds of bad ones are made: a dropped sentence, a
+repeated phrase, a cut tail, another voice, foreign words at the head. Every take is judged as `narrate` would judge it.
+Texts are ``.txt`` files or ``source<TAB>sentence`` tables. Recordings of other voices are the presets, or a folder with
+a ``*.jsonl`` file of ``{"id", "text"}`` lines beside ``<id>.opus``, ``.flac`` or ``.wav``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import numpy as np
 from omnitts import audio
 from omnitts.audio import Waveform
 from omnitts.pipeline.check.judge import Checker, QualityOptions, rejudge, similarity_band
+from omnitts.presets import presets
 from omnitts.types import Verdict, Voice
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,9 +81,11 @@ def other_voices(folder: Path | None) -> list[tuple[str, Waveform]]:
     """(text, recording) in voices that are not the draft narrator's."""
     found: list[tuple[str, Waveform]] = []
     if folder is None:
-        from omnitts.presets import preset_voices
-
-        return [(voice.transcript, audio.load(voice.audio)) for voice in preset_voices()]
+        for home in presets("voices").values():
+            if (home / "voice.json").is_file():
+                card = json.loads((home / "voice.json").read_text("utf-8"))
+                found.append((card["transcript"], audio.load(home / "clip.flac")))
+        return found
     for table in sorted(folder.glob("*.jsonl")):
         for line in table.read_text("utf-8").splitlines():
             row = json.loads(line)
@@ -124,7 +127,7 @@ class Planter:
         return text, self._narrator.say(" ".join(words[: at + length] + words[at:]))
 
     def _cut(self) -> tuple[str, Waveform]:
-        """0.4 to 1.5 s of speech are gone; every second cut is faded and followed by silence, as a clean file would be."""
+        """0.4 to 1.5 s of speech are gone; every second cut is faded out and followed by silence."""
         text = " ".join(next(self._pieces))
         whole = self._narrator.say(text)
         loud = np.flatnonzero(np.abs(whole.samples) > 0.02)
@@ -173,7 +176,10 @@ def run(options: argparse.Namespace, texts: Path) -> dict[str, object]:
     rng = random.Random(options.seed)
     narrator, pieces = Narrator(), read_pieces(texts, rng)
     planter = Planter(narrator, pieces, other_voices(options.clips), rng)
-    good = [Take("good", " ".join(piece), narrator.say(" ".join(piece))) for piece, _ in zip(pieces, range(options.good))]
+    good = [
+        Take("good", " ".join(piece), narrator.say(" ".join(piece)))
+        for piece, _ in zip(pieces, range(options.good), strict=False)
+    ]
     bad = [planter.make(KINDS[number % len(KINDS)]) for number in range(options.bad)]
     quality = QualityOptions(asr=options.asr, max_wer=options.max_wer)
     checker = Checker(quality, "en")
@@ -201,7 +207,9 @@ def summary(takes: list[Take], verdicts: list[Verdict], judged_s: float, band: f
     for take, verdict in zip(takes, verdicts, strict=True):
         rejected[take.kind] += not verdict.accepted
     bad, caught = sum(made[kind] for kind in KINDS), sum(rejected[kind] for kind in KINDS)
-    accepted_text = [(t.text, v.reasons) for t, v in zip(takes, verdicts, strict=True) if (t.kind == "good") != v.accepted]
+    accepted_text = [
+        (t.text, v.reasons) for t, v in zip(takes, verdicts, strict=True) if (t.kind == "good") != v.accepted
+    ]
     audio_s = sum(take.waveform.duration_s for take in takes)
     clean = [v for t, v in zip(takes, verdicts, strict=True) if t.kind == "good"]
     return {

@@ -7,8 +7,9 @@ listed; text before the first or after the last heard sentence (title page, inde
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -134,11 +135,23 @@ def check_audio(
             expected += tokens
             owners += [(chapter_idx, sentence_idx)] * len(tokens)
     heard = [word for part in listener.transcribe_long(audio, language) for word in _timed_tokens(part)]
-    steps = list(align_long(expected, [word.token for word in heard], sounds or NoSounds()))
+    aligned = align_long(expected, [word.token for word in heard], sounds or NoSounds())
+    steps = list(_strangers_apart(aligned))
     checked = _sentences(chapters, owners, steps, heard)
     extra = _extra(steps, heard)
     points, duration_s, silence_s = _sound(audio, voice)
     return _report(audio, chapters, checked, extra, points, duration_s, silence_s, min_sim)
+
+
+def _strangers_apart(steps: Iterable[Step]) -> Iterator[Step]:
+    """A long run of wrong words as missing and added ones: another text was spoken there, not this one badly."""
+    for is_matched, group in groupby(steps, key=lambda step: step.kind in MATCHED):
+        run = list(group)
+        if is_matched or sum(step.kind == "different" for step in run) < EXTRA_WORDS:
+            yield from run
+            continue
+        yield from (replace(step, kind="missing", heard=()) for step in run if step.expected)
+        yield from (replace(step, kind="added", expected=()) for step in run if step.heard)
 
 
 def _timed_tokens(part: Transcript) -> Iterator[_Heard]:
