@@ -20,7 +20,7 @@ from omnitts.pipeline.text.findings import Findings
 from omnitts.pipeline.text.lexicon import Lexicon, read_lexicon
 from omnitts.pipeline.text.options import Piece, TextOptions
 from omnitts.pipeline.text.pieces import pieces_of
-from omnitts.types import Book, Chapter, Pause, Problem, Utterance, Voice
+from omnitts.types import Book, Chapter, Problem, Utterance, Voice
 
 Casting = Mapping[str, Voice | None]
 """Who speaks: a speaker's name (empty for the narrator) to a voice to clone; None is the engine's own narrator."""
@@ -223,7 +223,6 @@ def assert_rebuilds(text: str, pieces: list[Piece]) -> None:
 
 __all__ = [
     "Casting",
-    "Pause",
     "Plan",
     "PlanOptions",
     "PlannedChapter",

@@ -53,7 +53,7 @@ _UNITS: Final = {
     "°": ("degree", "degrees"), "%": ("percent", "percent"), "‰": ("per mille", "per mille"),
     "in.": ("inch", "inches"), "px": ("pixel", "pixels"), "rpm": ("R P M", "R P M"),
 }  # fmt: skip
-_POWERS: Final = {"²": "square ", "2": "square ", "³": "cubic ", "3": "cubic "}
+_POWERS: Final = {"²": "square ", "³": "cubic "}
 _VULGAR: Final = {
     "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3),
     "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5), "⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅐": (1, 7),

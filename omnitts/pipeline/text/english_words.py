@@ -96,6 +96,7 @@ _LETTER_ACRONYMS_LIST: Final = (
 _LETTER_ACRONYMS: Final = frozenset(_LETTER_ACRONYMS_LIST.split())
 _SOUNDS_LIST: Final = "SHH SHHH HMM HMMM MMM MM PSST BRR BRRR GRR GRRR TSK TSKS PFFT SSH SH ZZZ ZZ HM NTH CWM"
 _SOUNDS: Final = frozenset(_SOUNDS_LIST.split())
+_AFTER_NAME: Final = re.compile(r"\b(?:[A-Z]|[A-Z][a-z]+) \Z")  # Lady MONTAGUE, H G WELLS
 _CAPITALS: Final = re.compile(r"(?<![\w&])([A-Z][A-Z’']*[A-Z]|[A-Z]{2,})(s?)(?![\w])")
 _MIXED_ACRONYM: Final = re.compile(r"(?<!\w)([A-Z]{2,})(?= ?\d)")
 
@@ -162,6 +163,7 @@ def _capitals(match: re.Match[str], *, is_shouted: bool) -> str:
     if plural:
         return match.group()
     starts = match.string[: match.start()].rstrip("\"'“‘(—–- \t")[-1:] in {"", ".", "!", "?"}
+    starts = starts or _AFTER_NAME.search(match.string, 0, match.start()) is not None
     return word.capitalize() if starts else word.lower()
 
 

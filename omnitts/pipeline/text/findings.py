@@ -33,7 +33,6 @@ class Findings:
         self._blocks: Sequence[Block] = ()
         self._foreign: dict[str, str] = {}
         self._left_over: dict[str, str] = {}
-        self._reported_pause_blocks: set[int] = set()
 
     def enter(self, where: str, blocks: Sequence[Block]) -> None:
         """A new chapter begins."""

@@ -26,7 +26,6 @@ _CANDIDATE: Final = re.compile(
 _TRAIL: Final = re.compile(r"(?:\s*\[[\d*]{1,3}\])*\s*")  # note marks and blanks belong to the sentence before
 _LAST_WORD: Final = re.compile(r"[^\s\"“”‘’«»()\[\]—–]+\Z")
 _NEXT_WORD: Final = re.compile(r"\s*[\"'“‘«‹(\[„]*([^\W_][\w'’.&-]*)?")
-_COMMON: Final = re.compile(r"(?:.*[^a-zA-Z])?[a-z]{7,}\Z")
 
 # Never the end of a sentence: a name or a number follows.
 _OPEN_TITLES_LIST: Final = (
