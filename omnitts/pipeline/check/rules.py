@@ -15,7 +15,7 @@ from omnitts.pipeline.check.similarity import DEFAULT_LINE, line_for
 from omnitts.pipeline.check.wer import WINDOW
 from omnitts.types import Verdict
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 # A word error rate that good takes stay under: they lie at 0.01 on average. Characters are harder: whisper writes
 # homophones, which are errors there.
 MAX_WER: Final = 0.15
@@ -30,7 +30,7 @@ MAX_WINDOW_ERRORS: Final = 3  # of six steps; good takes have two at most
 MAX_UNEXPLAINED_S: Final = {"head_sound_s": 0.8, "inner_sound_s": 1.2, "tail_sound_s": 0.8}
 LETTERS_PER_S: Final = (5.0, 27.0)  # people read 10 to 18; both ends are beyond any listener's patience
 LETTERS_PER_S_UNSPACED: Final = (1.5, 9.0)  # characters: people read 3 to 6
-PACE_RANGE: Final = (0.15, 3.0)  # of six words against the clip's own rate; good takes 0.22 to 1.46
+PACE_RANGE: Final = (0.10, 3.0)  # of six words against the clip's own rate; good takes 0.14 to 1.5
 MIN_PACED_WORDS: Final = 6  # a shorter line's rate is mostly chance
 MAX_SILENCE_S: Final = 2.0  # inside a piece; a sentence pause is under one second
 MAX_LEAD_S: Final = 2.0

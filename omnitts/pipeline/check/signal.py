@@ -21,6 +21,8 @@ AUDIBLE_DBFS: Final = -60.0  # nothing below counts as sound, however quiet the 
 END_S: Final = 0.03
 _CLIP_LEVEL: Final = 0.999
 _WORD_MARGIN_S: Final = 0.3  # attention times of words are this loose
+_LONGEST_WORD_S: Final = 0.4
+_LONGEST_LETTER_S: Final = 0.12
 Levels = npt.NDArray[np.float64]
 
 
@@ -67,12 +69,14 @@ def unexplained_sound(waveform: Waveform, words: Sequence[Timing]) -> dict[str, 
     active = active_frames(frame_levels(waveform))
     explained = np.zeros(len(active), dtype=bool)
     for word in words:
-        first, last = (word.start_s - _WORD_MARGIN_S) / FRAME_S, (word.end_s + _WORD_MARGIN_S) / FRAME_S
+        # A recogniser that skips babble stretches the next word over it: a word explains what a word can last.
+        start_s = max(word.start_s, word.end_s - _LONGEST_WORD_S - _LONGEST_LETTER_S * len(word.text))
+        first, last = (start_s - _WORD_MARGIN_S) / FRAME_S, (word.end_s + _WORD_MARGIN_S) / FRAME_S
         explained[max(0, round(first)) : max(0, round(last))] = True
     loose = active & ~explained
     if not words:
         return {"head_sound_s": float(loose.sum()) * FRAME_S, "tail_sound_s": 0.0, "inner_sound_s": 0.0}
-    start, end = round(words[0].start_s / FRAME_S), round(words[-1].end_s / FRAME_S)
+    start, end = round(words[0].end_s / FRAME_S), round(words[-1].end_s / FRAME_S)
     return {
         "head_sound_s": round(float(loose[:start].sum()) * FRAME_S, 3),
         "tail_sound_s": round(float(loose[end:].sum()) * FRAME_S, 3),
