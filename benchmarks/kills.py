@@ -46,12 +46,15 @@ def main() -> int:
             got = got or narrate(arguments, home)
             num_same += got == wanted
             num_different += got != wanted
-            print(f"after {num_kills} kills: file {got[:12]}, {'same' if got == wanted else 'DIFFERENT'}", file=sys.stderr)
+            verdict = "same" if got == wanted else "DIFFERENT"
+            print(f"after {num_kills} kills: file {got[:12]}, {verdict}", file=sys.stderr)
     result = {"kills": num_kills, "finished_files": num_same + num_different, "identical": num_same, "run_s": usual_s}
     if arguments.json:
         print(json.dumps(result))
     else:
-        print(f"{num_kills} kills, {num_same} of {num_same + num_different} finished files identical to the undisturbed one")
+        print(
+            f"{num_kills} kills; of {num_same + num_different} finished files {num_same} are the undisturbed one's bytes"
+        )
     return 1 if num_different else 0
 
 

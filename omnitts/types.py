@@ -53,7 +53,8 @@ class Block:
     place in the file for people: ``"ch03.xhtml#p12"``, ``"line 120"``. ``speaker`` is a voice name from the source
     itself (a script's ``NAME:`` lines); None is the narrator. ``level`` is 1 to 6 for headings, else 0.
     ``spoken`` says that the text is already what is to be heard (a line of an edited dump): it is neither normalised
-    nor joined with its neighbours. ``pause`` and ``pause_s`` fix the silence after such a line; None leaves it to the plan.
+    nor joined with its neighbours. ``pause`` and ``pause_s`` fix the silence after such a line; None leaves it to the
+    plan.
     """
 
     kind: BlockKind

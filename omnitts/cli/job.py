@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnitts.cli.console import print_json, remark, results
+from omnitts.cli.console import print_json, remark
 from omnitts.cli.options import DebugOption, JsonOption, QuietOption
 from omnitts.errors import JobError
 
@@ -27,6 +27,7 @@ def list_jobs(as_json: JsonOption = False, quiet: QuietOption = False, debug: De
     """
     from rich.table import Table
 
+    from omnitts.cli.tables import print_table
     from omnitts.pipeline.job import find_jobs
 
     rows = [_summary(folder) for folder in find_jobs()]
@@ -42,7 +43,7 @@ def list_jobs(as_json: JsonOption = False, quiet: QuietOption = False, debug: De
             row["job"], row["title"], str(row["pieces"]), str(row["accepted"]), str(row["rejected"]),
             str(row["pending"] + row["spoken"]), f"{row['bytes'] / 1e6:.0f} MB",
         )  # fmt: skip
-    results().print(table)
+    print_table(table)
 
 
 @app.command("show")

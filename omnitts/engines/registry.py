@@ -89,7 +89,7 @@ def choose_engine(name: str, *, has_voice: bool, models_present: Sequence[str] =
             raise ModelError(
                 "no speech model that can clone a voice is on this machine",
                 where="--voice",
-                hint="get one with `omnitts models pull`, or drop --voice to hear the draft narrator",
+                hint="get one with `omnitts models pull 2b` (5.5 GB), or drop --voice to hear the draft narrator",
             )
         name = CLONER if has_voice else NARRATOR
     entry = _entry(name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from omnitts.pipeline.check.judge import Checker, QualityOptions
+from omnitts.pipeline.check.asr_models import find_asr_model
+from omnitts.pipeline.check.transcribe import Transcriber
 from omnitts.pipeline.voices.library import find_entry, resolve_voice, with_transcript
 from omnitts.types import Voice
 
@@ -44,13 +45,26 @@ class Cast(Mapping[str, Voice | None]):
         return tuple(distinct.values())
 
 
-def ready_voice(name_or_path: str, transcript: str | None, language: str | None, asr: str = "") -> Voice:
+def ready_voice(
+    name_or_path: str, transcript: str | None = None, language: str | None = None, asr: str = "", listen_for: str = "en"
+) -> Voice:
     """A voice with its transcript: its own, the one given, or what the recogniser ``asr`` hears in the recording.
 
-    Raises `VoiceError`: never another voice.
+    ``language`` is the recording's if it is known; ``listen_for`` what is listened for if not. What was heard is put
+    into the form the cloning model was trained on. Raises `VoiceError`: never another voice.
     """
     voice = resolve_voice(name_or_path, transcript, language)
     if voice.transcript:
         return voice
-    with Checker(QualityOptions(asr=asr), voice.language) as checker:
-        return with_transcript(voice, checker.transcriber)
+    from omnitts.models.mgm_omni.prompt import tidy_transcript
+
+    spoken = voice.language or listen_for
+    heard = with_transcript(voice, Transcriber(find_asr_model(asr, language=spoken)), spoken)
+    return resolve_voice(name_or_path, tidy_transcript(heard.transcript, to_simplified), spoken)
+
+
+def to_simplified(text: str) -> str:
+    """Traditional Chinese characters as simplified ones."""
+    from opencc import OpenCC
+
+    return str(OpenCC("t2s").convert(text))

@@ -20,6 +20,7 @@ from omnitts.errors import EXIT_FLAGGED, EXIT_OK, OutputError, UsageError
 from omnitts.fleet.base import open_fleet
 from omnitts.pipeline.cast import NARRATOR, Cast, ready_voice
 from omnitts.pipeline.check.judge import Checker, QualityOptions
+from omnitts.pipeline.estimate import estimate_time, remember_speed
 from omnitts.pipeline.formats import choose_format
 from omnitts.pipeline.job import Job, JobFolder, Status, job_folder_for, open_job
 from omnitts.pipeline.master import Mastered, load_master, master
@@ -31,6 +32,7 @@ from omnitts.pipeline.staging import staged
 from omnitts.pipeline.stitch import ChapterAudio, PieceAudio, Timeline, stitch
 from omnitts.pipeline.tags import Tags
 from omnitts.pipeline.text.options import TextOptions
+from omnitts.pipeline.voices.library import resolve_voice
 from omnitts.progress import Event, Progress
 from omnitts.types import Book, Utterance
 
@@ -112,6 +114,7 @@ def narrate(options: NarrateOptions, progress: Progress) -> Narration:
         timeline = stitch_book(planned, job, options, engine)
         mastered = master_book(timeline, book, cast, engine, options, out, progress)
         ended_s = time.perf_counter()
+        remember_speed(engine.name, work.audio_s, work.wall_s)
         times = StageTimes(work.speak_s, work.check_s, ended_s - assembly_started_s, ended_s - started_s)
         report = build_report(
             planned, job, timeline, facts=_facts(options, book, cast, engine, mastered),
@@ -120,6 +123,25 @@ def narrate(options: NarrateOptions, progress: Progress) -> Narration:
     report_file = options.report or out.with_name(out.name.removesuffix(out.suffix) + ".report.json")
     write_report(report, report_file)
     return Narration(mastered.files, report_file, report)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What `omnitts plan` shows. ``seconds`` estimates speaking and checking here; see `TimeEstimate`."""
+
+    plan: Plan
+    engine: str
+    seconds: float
+    is_measured: bool
+
+
+def survey(options: NarrateOptions) -> Survey:
+    """The plan of a narration with all its problems; nothing is spoken, listened to or written."""
+    book = read_source(options)
+    cast, engine = cast_and_engine(options, book, listen=False)
+    planned = _plan(options, book, cast, engine)
+    estimate = estimate_time(planned.audio_s, engine.name)
+    return Survey(planned, engine.name, estimate.seconds, estimate.is_measured)
 
 
 # The steps ------------------------------------------------------------------------------------------------------------
@@ -131,8 +153,11 @@ def read_source(options: NarrateOptions) -> Book:
     return select_chapters(book, options.chapters) if options.chapters else book
 
 
-def cast_and_engine(options: NarrateOptions, book: Book) -> tuple[Cast, Engine]:
-    """Who speaks and with what. An engine that cannot speak in the voice, or the language, is an error here."""
+def cast_and_engine(options: NarrateOptions, book: Book, *, listen: bool = True) -> tuple[Cast, Engine]:
+    """Who speaks and with what. An engine that cannot speak in the voice, or the language, is an error here.
+
+    ``listen``: write down what a reference without transcript says.
+    """
     name = choose_engine(
         options.engine,
         has_voice=options.voice is not None,
@@ -141,8 +166,10 @@ def cast_and_engine(options: NarrateOptions, book: Book) -> tuple[Cast, Engine]:
     )
     voice = options.voice
     narrator = None
-    if voice is not None:
-        narrator = ready_voice(voice, options.voice_text, None, options.quality.asr)
+    if voice is not None and not listen:
+        narrator = resolve_voice(voice, options.voice_text)
+    elif voice is not None:
+        narrator = ready_voice(voice, options.voice_text, None, options.quality.asr, book.language or "en")
     elif options.voice_text is not None:
         raise UsageError("a transcript without its recording", where="--voice-text", hint="add --voice ref.wav")
     return Cast(narrator), open_engine(name, EngineOptions(model=options.model, device=options.device))
@@ -150,14 +177,18 @@ def cast_and_engine(options: NarrateOptions, book: Book) -> tuple[Cast, Engine]:
 
 def plan_for(options: NarrateOptions, book: Book, cast: Cast, engine: Engine) -> Plan:
     """The utterances to speak, their ids made of all that decides their sound. Raises what makes a plan impossible."""
+    planned = _plan(options, book, cast, engine)
+    planned.raise_if_fatal()
+    return planned if options.sample_s is None else sample_of(planned, options.sample_s)
+
+
+def _plan(options: NarrateOptions, book: Book, cast: Cast, engine: Engine) -> Plan:
     capabilities = engine.capabilities
     sound = SoundSettings(
         engine.name, engine.revision, options.seed, _engine_speed(options, engine), capabilities.languages
     )
     reading = TextOptions(language=options.language, lexicon=options.lexicon, budget_s=capabilities.budget_s)
-    planned = plan(book, cast, PlanOptions(sound, reading))
-    planned.raise_if_fatal()
-    return planned if options.sample_s is None else sample_of(planned, options.sample_s)
+    return plan(book, cast, PlanOptions(sound, reading))
 
 
 def sample_of(planned: Plan, seconds: float) -> Plan:

@@ -6,6 +6,7 @@ Python API and `omnitts speak`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -18,9 +19,8 @@ from omnitts.engines.registry import EngineOptions, choose_engine, open_engine
 from omnitts.errors import BookError, EngineError
 from omnitts.pipeline.cast import Cast, ready_voice
 from omnitts.pipeline.plan import Plan, PlanOptions, SoundSettings, plan
-from omnitts.pipeline.read import read_text
 from omnitts.pipeline.text.options import TextOptions
-from omnitts.types import Utterance, Voice
+from omnitts.types import Block, BlockKind, Book, Chapter, Utterance, Voice
 
 
 @runtime_checkable
@@ -84,7 +84,7 @@ class Speaker:
         capabilities = self.engine.capabilities
         sound = SoundSettings(self.engine.name, self.engine.revision, seed, languages=capabilities.languages)
         reading = TextOptions(language=language, lexicon=self._lexicon, budget_s=capabilities.budget_s)
-        planned = plan(read_text(text), self._cast, PlanOptions(sound, reading))
+        planned = plan(_book_of(text), self._cast, PlanOptions(sound, reading))
         planned.raise_if_fatal()
         if not planned.utterances:
             raise BookError("there is nothing to say in this text", hint="give a text with words in it")
@@ -122,7 +122,7 @@ def open_speaker(
 
     Raises `VoiceError`, `EngineError` or `ModelError`: never another voice, engine or model than the one asked for.
     """
-    speaker = ready_voice(voice, voice_text, language, asr) if voice is not None else None
+    speaker = ready_voice(voice, voice_text, None, asr, language or "en") if voice is not None else None
     name = choose_engine(
         engine,
         has_voice=voice is not None,
@@ -130,6 +130,13 @@ def open_speaker(
         language=language or "",
     )
     return Speaker(open_engine(name, EngineOptions(model=model, device=device)), speaker, lexicon)
+
+
+def _book_of(text: str) -> Book:
+    """Paragraphs (between empty lines) of a text as a book of one chapter without title."""
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+    blocks = tuple(Block(BlockKind.PARAGRAPH, paragraph) for paragraph in paragraphs if paragraph)
+    return Book("", (Chapter("", blocks),))
 
 
 def _unless_failed(speech: Speech) -> Speech:

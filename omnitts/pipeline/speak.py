@@ -8,6 +8,7 @@ engine and no recogniser, only their faces; writes nothing but the job.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,12 +53,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Work:
-    """What a run did: pieces spoken (retakes too), seconds of sound, and seconds the engine and the checks worked."""
+    """What a run did: pieces spoken (retakes too), seconds of sound made, and seconds that the engine and the checks
+    worked; ``wall_s`` is how long it all took, loading included."""
 
     num_spoken: int = 0
     audio_s: float = 0.0
     speak_s: float = 0.0
     check_s: float = 0.0
+    wall_s: float = 0.0
 
 
 def speak(stage: Stage, utterances: Sequence[Utterance]) -> Work:
@@ -91,12 +94,14 @@ class _Run:
         self._eta = Eta(sum(piece.estimate_s for piece, _ in self._open()))
         self._num_spoken, self._audio_s, self._speak_s = 0, 0.0, 0.0
         self._wave = _Wave()
+        self._started_s = time.perf_counter()
 
     def close(self) -> None:
         self._judges.close()
 
     def work(self) -> Work:
-        return Work(self._num_spoken, self._audio_s, self._speak_s, self._judges.busy_s)
+        wall_s = time.perf_counter() - self._started_s
+        return Work(self._num_spoken, self._audio_s, self._speak_s, self._judges.busy_s, wall_s)
 
     # What to do -----------------------------------------------------------------------------------------------------
 
