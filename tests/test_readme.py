@@ -1,4 +1,4 @@
-"""Every command of the README runs as it stands there, offline, on a small book; what would fetch gigabytes does not."""
+"""Every command of the README runs as it stands there, offline, on a small book (not what fetches gigabytes)."""
 
 from __future__ import annotations
 
