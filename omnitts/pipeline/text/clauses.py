@@ -14,9 +14,11 @@ from omnitts.types import Span
 
 # From the best place to cut to the worst; a cut falls at the end of each match.
 _CUTS: Final = (
-    re.compile(r"[;:][\"'”’)]*\s+|[；：]\s*|\s*[—–]+\s*(?=\w)|\.\.\.\s+|…+\s*|[.!?。！？]+[\"'”’)\]」』]*\s+"),
-    re.compile(r"[,][\"'”’)]*\s+|[，、][”’)\]」』]*\s*|\s+(?=[(\[])|[)\]]\s+"),
-    re.compile(r"\s+(?=(?:and|but|or|nor|so|yet|because|although|though|while|when|where|which|who|that|if)\s)"),
+    re.compile(
+        r"[;:][\"'”’)]*\s+|[；：]\s*|(?<!\s)\s*(?<![—–])[—–]+\s*(?=\w)|\.\.\.\s+|(?<!…)…+\s*|(?<![.!?。！？])[.!?。！？]+[\"'”’)\]」』]*\s+"
+    ),
+    re.compile(r"[,][\"'”’)]*\s+|[，、][”’)\]」』]*\s*|(?<!\s)\s+(?=[(\[])|[)\]]\s+"),
+    re.compile(r"(?<!\s)\s+(?=(?:and|but|or|nor|so|yet|because|although|though|while|when|where|which|who|that|if)\s)"),
     re.compile(r"\s+"),
 )
 _WORDS: Final = len(_CUTS) - 1

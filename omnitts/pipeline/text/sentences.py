@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CLOSERS: Final = "\"'”’»›)\\]}」』）】》"
 # A possible end: Latin marks before a blank, or Chinese marks anywhere; closing quotes and brackets go along.
 _CANDIDATE: Final = re.compile(
-    rf"[.!?…‽⁇⁈⁉]+[{_CLOSERS}]*(?:\[\d{{1,3}}\]|[¹²³⁰⁴-⁹]+)*(?=\s)|[。！？；]+[{_CLOSERS}。！？…]*|……[」』”]+(?=[^，。！？；、\s])"
+    rf"(?<![.!?…‽⁇⁈⁉])[.!?…‽⁇⁈⁉]+[{_CLOSERS}]*(?:\[\d{{1,3}}\]|[¹²³⁰⁴-⁹]+)*(?=\s)|[。！？；]+[{_CLOSERS}。！？…]*|……[」』”]+(?=[^，。！？；、\s])"
 )
 _TRAIL: Final = re.compile(r"(?:\s*\[[\d*]{1,3}\])*\s*")  # note marks and blanks belong to the sentence before
 _LAST_WORD: Final = re.compile(r"[^\s\"“”‘’«»()\[\]—–]+\Z")

@@ -297,3 +297,10 @@ def test_a_wrong_lexicon_line_is_named(tmp_path: Path, content: str, place: str,
 def test_an_unreadable_lexicon_is_named(tmp_path: Path) -> None:
     with pytest.raises(TextError, match="cannot be read"):
         read_lexicon([tmp_path / "missing.tsv"])
+
+
+@pytest.mark.parametrize("unit", [".", "!?", "—", "- ", "'", '"', "(", "[pause ", "9", "9,", "A", " ", "。", "…"])
+def test_runs_of_one_mark_take_no_time(unit: str) -> None:
+    start = time.process_time()
+    pieces(unit * 20_000 + "a")
+    assert time.process_time() - start < 5.0
