@@ -24,6 +24,7 @@ from omnitts.engines.checkpoints import find_checkpoint
 from omnitts.engines.registry import EngineOptions, refuse_language
 from omnitts.engines.voice_prompt import stored_prompt
 from omnitts.errors import EngineError, ModelError, UsageError, VoiceError
+from omnitts.models.codec.detokenizer import Detokenizer
 from omnitts.models.codec.features import CODEC_RATE
 from omnitts.models.codec.loading import Codec, load_codec
 from omnitts.models.codec.prompt import VoicePrompt
@@ -67,6 +68,16 @@ class _CastVoice:
 
     rows: torch.Tensor
     prompt: VoicePrompt
+
+
+@dataclass(frozen=True)
+class LentVoice:
+    """Mouth and codec with a voice's prompts, for a brain that speaks through them."""
+
+    mouth: Mouth
+    rows: torch.Tensor
+    prompt: VoicePrompt
+    detokenizer: Detokenizer
 
 
 @dataclass
@@ -155,6 +166,11 @@ class MgmOmniEngine:
 
     def prepare(self, voice: Voice | None) -> None:
         self._cast(voice)
+
+    def lend(self, voice: Voice) -> LentVoice:
+        """What joint generation needs of this engine; loads it."""
+        cast = self._cast(voice)
+        return LentVoice(self._mouth, cast.rows, cast.prompt, self._codec.detokenizer)
 
     def _cast(self, voice: Voice | None) -> _CastVoice:
         """The voice's prompts, computed once and kept."""
