@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from omnitts.cli.console import print_error, print_json, remark
-from omnitts.cli.options import DebugOption, DeviceOption, JsonOption, QuietOption, SeedOption
+from omnitts.cli.options import DebugOption, JsonOption, QuietOption, SeedOption
 from omnitts.errors import EXIT_FLAGGED, EXIT_OK, OmnittsError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _SAMPLING = "Choosing words"
 def command(
     prompt: Annotated[
         str | None,
-        typer.Argument(metavar="[PROMPT]", help="The question; without it standard input is read, or you are asked."),
+        typer.Argument(metavar="PROMPT", help="The question; without it standard input is read, or you are asked."),
     ] = None,
     model: Annotated[
         str | None,
@@ -103,7 +103,9 @@ def command(
     ] = 4096,
     seed: SeedOption = 0,
     engine: Annotated[str, typer.Option("--engine", help="mgm-omni, or fake.", rich_help_panel="Model")] = "mgm-omni",
-    device: DeviceOption = "auto",
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda:0, or several: cuda:0,cuda:1.", rich_help_panel="Model")
+    ] = "auto",
     dtype: Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16 or fp16.", rich_help_panel="Model")] = "auto",
     quantise: Annotated[
         str, typer.Option("--quantise", help="8bit or 4bit: less memory, a little less exact.", rich_help_panel="Model")
@@ -119,7 +121,7 @@ def command(
         raise UsageError(f"cannot quantise to {quantise!r}", where="--quantise", hint="say 8bit or 4bit")
     is_chat = interactive or (prompt is None and sys.stdin.isatty())
     if prompt is None and not is_chat:
-        prompt = sys.stdin.read()
+        prompt = sys.stdin.read().rstrip("\n")
     from omnitts.engines.brain import AnswerOptions
     from omnitts.pipeline.chat import ChatOptions, open_chat
 
