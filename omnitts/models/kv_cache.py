@@ -98,10 +98,15 @@ class KVCache:
         self.lengths[row] = 0
 
     def copy_row(self, source: int, target: int, length: int | None = None) -> None:
-        """Copies the first `length` positions of a row (default: all filled) onto another: a move, a shared prefix."""
+        """Copies the first `length` positions of a row (default: all filled) onto another: a move."""
+        self.copy_from(self, source, target, length)
+
+    def copy_from(self, other: KVCache, source: int, target: int, length: int | None = None) -> None:
+        """Copies the first `length` positions of row `source` of another cache (default: all filled) onto a row here:
+        a shared prefix."""
         if length is None:
-            length = int(self.lengths[source])
-        for tensors in (self.keys, self.values):
-            for tensor in tensors:
-                tensor[target, :, :length] = tensor[source, :, :length]
+            length = int(other.lengths[source])
+        for mine, theirs in ((self.keys, other.keys), (self.values, other.values)):
+            for tensor, given in zip(mine, theirs, strict=True):
+                tensor[target, :, :length] = given[source, :, :length]
         self.lengths[target] = length
