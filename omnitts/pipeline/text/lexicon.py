@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from omnitts.errors import TextError
+from omnitts.presets import presets
 
 _REGEX_ENTRY: Final = re.compile(r"/(.+)/([a-z]*)\Z", re.DOTALL)
 _FLAGS: Final = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
@@ -56,11 +57,14 @@ class Lexicon:
 
 
 def read_lexicon(files: Sequence[Path]) -> Lexicon:
-    """Reads and joins lexicon files. Raises `TextError` naming file and line of the first entry that is wrong."""
+    """Reads and joins lexicons: files, or names of presets (``english``).
+
+    Raises `TextError` naming file and line of the first entry that is wrong.
+    """
     exact: dict[str, str] = {}
     folded: dict[str, str] = {}
     patterns: list[tuple[re.Pattern[str], str]] = []
-    for file in files:
+    for file in map(_located, files):
         for number, line in enumerate(_lines_of(file), start=1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
@@ -76,6 +80,12 @@ def read_lexicon(files: Sequence[Path]) -> Lexicon:
                 exact[word] = spoken
                 exact.setdefault(word.upper(), spoken)
     return Lexicon(exact, folded, tuple(patterns), _phrase_finder(exact, folded))
+
+
+def _located(file: Path) -> Path:
+    """A bare name that is no file here is a preset's."""
+    is_name = len(file.parts) == 1 and not file.suffix and not file.exists()
+    return presets("lexicons").get(file.name, file) if is_name else file
 
 
 def _lines_of(file: Path) -> list[str]:
