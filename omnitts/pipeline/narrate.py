@@ -24,7 +24,7 @@ from omnitts.pipeline.estimate import estimate_time, remember_speed
 from omnitts.pipeline.formats import choose_format
 from omnitts.pipeline.job import Job, JobFolder, Status, job_folder_for, open_job
 from omnitts.pipeline.master import Mastered, load_master, master
-from omnitts.pipeline.plan import Plan, PlanOptions, SoundSettings, plan
+from omnitts.pipeline.plan import Plan, PlanOptions, SoundSettings, count_words, plan
 from omnitts.pipeline.read import ReadOptions, read_book, select_chapters
 from omnitts.pipeline.report import StageTimes, build_report, write_report
 from omnitts.pipeline.speak import SpeakOptions, Stage, speak
@@ -323,9 +323,9 @@ def _tell_plan(planned: Plan, job: Job, engine: Engine, progress: Progress) -> N
             {
                 "title": planned.title,
                 "chapters": sum(chapter.chapter_idx is not None for chapter in planned.chapters),
-                "words": planned.words,
+                "words": sum(count_words(piece.display) for piece in planned.utterances),
                 "pieces": len(planned.utterances),
-                "audio_s": round(planned.audio_s, 1),
+                "audio_s": round(sum(piece.estimate_s + piece.pause_s for piece in planned.utterances), 1),
                 "reused": counts[Status.ACCEPTED],
                 "problems": [{"what": problem.what, "where": problem.where} for problem in planned.problems],
             },

@@ -15,7 +15,7 @@ from omnitts.pipeline.check.similarity import DEFAULT_LINE, line_for
 from omnitts.pipeline.check.wer import WINDOW
 from omnitts.types import Verdict
 
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 # A word error rate that good takes stay under: they lie at 0.01 on average. Characters are harder: whisper writes
 # homophones, which are errors there.
 MAX_WER: Final = 0.15

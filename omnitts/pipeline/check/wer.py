@@ -130,7 +130,8 @@ def _look_again(
                     kind = _kind(left, right, sounds)
                     if kind is None:
                         continue
-                    cost = here + _COST[kind] * max(a, b) + 0.001
+                    num_words = 1 if kind == "different" else max(a, b)
+                    cost = here + _COST[kind] * num_words + 0.001
                     target = (i + a, j + b)
                     if target not in best or cost < best[target][0]:
                         best[target] = (cost, (i, j), kind)
@@ -163,7 +164,14 @@ def _kind(left: Sequence[Token], right: Sequence[Token], sounds: Sounds) -> Kind
         return "equal"
     if sounds.near([token.shown for token in left] if len(left) == 1 else expected, heard):
         return "near"
-    return "different" if len(left) == len(right) == 1 else None
+    return "different" if len(left) == len(right) == 1 or _misheard_contraction(left, right) else None
+
+
+def _misheard_contraction(left: Sequence[Token], right: Sequence[Token]) -> bool:
+    """"that as" heard as "that has", which is one token because "that's" means it: one wrong word, none missing."""
+    expected, heard = (" ".join(token.shown for token in side).lower() for side in (left, right))
+    same_count = len(expected.split()) == len(heard.split())
+    return same_count and len(left) != len(right) and fuzz.ratio(expected, heard) >= _RESEMBLES
 
 
 def _joined(tokens: Sequence[Token]) -> str:

@@ -51,3 +51,8 @@ def test_two_different_texts_are_missing_and_added_whole() -> None:
     left, right = [f"a{n}" for n in range(700)], [f"b{n}" for n in range(700)]
     steps = list(align_long(tokens_of(" ".join(left), "en"), tokens_of(" ".join(right), "en"), NoSounds()))
     assert {step.kind for step in steps} == {"missing", "added"}
+
+
+def test_a_misheard_contraction_is_one_wrong_word_and_no_lost_head() -> None:
+    heard = compare("that as men busied themselves", "that has men busied themselves", "en")
+    assert (heard.head_lost, heard.longest_gap, heard.errors) == (0, 0, 1)
