@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from omnitts import __version__
-from omnitts.cli import chat, check, doctor, job, models, narrate, plan, speak, voices
+from omnitts.cli import chat, check, doctor, job, models, narrate, plan, speak, transcribe, voices
 from omnitts.cli.console import print_error, set_up_logging
 from omnitts.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, OmnittsError, OutputError, UsageError
 
@@ -41,6 +41,7 @@ app.command("plan", epilog=plan.EPILOG)(plan.command)
 app.command("speak", epilog=speak.EPILOG)(speak.command)
 app.command("check", epilog=check.EPILOG)(check.command)
 app.command("chat", epilog=chat.EPILOG)(chat.command)
+app.command("transcribe", epilog=transcribe.EPILOG)(transcribe.command)
 app.add_typer(job.app, name="job")
 app.add_typer(voices.app, name="voices")
 app.add_typer(models.app, name="models")

@@ -99,14 +99,20 @@ class Transcriber:
         """
         samples = resample(waveform, SAMPLE_RATE).samples
         return _merge(
-            (self._window(part, start, language, careful) for start, part in _windows(iter([samples]))), language
+            (self._window(part, start, language, careful) for start, part in windows(iter([samples]))), language
         )
 
     def transcribe_long(self, path: Path, language: str) -> Iterator[Transcript]:
         """Hears a file window by window, in constant memory. Each transcript's words carry seconds of the file."""
         blocks = (block.samples for block in stream(path, SAMPLE_RATE, block_s=5.0))
-        for start_s, part in _windows(blocks):
+        for start_s, part in windows(blocks):
             yield self._window(part, start_s, language, careful=False)
+
+    def detect_language(self, waveform: Waveform) -> str:
+        """Primary tag of what is spoken in the first 30 s; ``en`` for a model that hears only English."""
+        if not self._whisper.model.is_multilingual:
+            return "en"
+        return str(self._whisper.detect_language(resample(waveform, SAMPLE_RATE).samples)[0])
 
     def is_rare(self, word: str) -> bool:
         """Whether the recogniser's vocabulary spells this word in several pieces: names, old words, dialect."""
@@ -169,7 +175,7 @@ class Transcriber:
         return self._tokenizers[language]
 
 
-def _windows(blocks: Iterable[FloatArray]) -> Iterator[tuple[float, FloatArray]]:
+def windows(blocks: Iterable[FloatArray]) -> Iterator[tuple[float, FloatArray]]:
     """(start in seconds, samples) of stretches short enough for one window, cut where it is quietest."""
     pending = np.zeros(0, np.float32)
     start = 0

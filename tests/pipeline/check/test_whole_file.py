@@ -9,7 +9,7 @@ import pytest
 from omnitts import audio
 from omnitts.audio import Waveform
 from omnitts.errors import AudioError
-from omnitts.pipeline.check.transcribe import CUT_TO_S, Transcript, _windows
+from omnitts.pipeline.check.transcribe import CUT_TO_S, Transcript, windows
 from omnitts.pipeline.check.whole_file import WholeReport, check_audio
 from omnitts.types import Timing
 
@@ -78,8 +78,8 @@ def test_a_file_that_is_not_audio_is_named(tmp_path: Path) -> None:
 def test_windows_cover_long_sound_and_cut_it_in_silence() -> None:
     sound = np.ones(70 * RATE, np.float32)
     sound[20 * RATE : 21 * RATE] = 0
-    windows = list(_windows(iter([sound[: 33 * RATE], sound[33 * RATE :]])))
-    assert np.array_equal(np.concatenate([part for _, part in windows]), sound)
-    assert 20 <= windows[1][0] <= 21
-    assert all(len(part) <= 30 * RATE for _, part in windows)
-    assert windows[1][0] < CUT_TO_S
+    found = list(windows(iter([sound[: 33 * RATE], sound[33 * RATE :]])))
+    assert np.array_equal(np.concatenate([part for _, part in found]), sound)
+    assert 20 <= found[1][0] <= 21
+    assert all(len(part) <= 30 * RATE for _, part in found)
+    assert found[1][0] < CUT_TO_S
