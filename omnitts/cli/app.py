@@ -21,6 +21,7 @@ from omnitts.cli import chat, check, doctor, job, models, narrate, plan, speak, 
 from omnitts.cli.console import print_error, set_up_logging
 from omnitts.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, OmnittsError, OutputError, UsageError
 
+PROGRAM = "omnitts"
 EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_BROKEN_PIPE = 128 + 13  # what a shell shows for a program ended by SIGPIPE
 
@@ -28,7 +29,7 @@ _ClickUsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
-    name="omnitts",
+    name=PROGRAM,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -66,6 +67,9 @@ def _root(
 def main() -> NoReturn:
     """Console entry point."""
     signal.signal(signal.SIGTERM, _terminate)
+    # A stream that the caller closed (`>&-`) is None in Python: what is written there is lost, as it is in C.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     sys.exit(run(sys.argv[1:]))
 
 
@@ -74,22 +78,28 @@ def run(argv: Sequence[str]) -> int:
     debug, as_json = "--debug" in argv, "--json" in argv
     set_up_logging(debug=debug, quiet="--quiet" in argv or "-q" in argv)
     try:
-        status = app(list(argv), standalone_mode=False)
+        status = app(list(argv), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
+        if status == EXIT_INTERRUPTED:  # typer answers Ctrl-C itself, without a word
+            raise KeyboardInterrupt
         return status if isinstance(status, int) else EXIT_OK
     except _ClickUsageError as error:
-        print_error(UsageError(_sentence(error), hint=_help_hint(error)), as_json=as_json)
+        if _sentence(error):  # without a message it was a bare command name, answered with its help
+            print_error(UsageError(_sentence(error), hint=_help_hint(error)), as_json=as_json)
         return UsageError.exit_code
     except _ClickException as error:
         print_error(UsageError(_sentence(error)), as_json=as_json)
         return UsageError.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print_error(OmnittsError("interrupted", hint="the same command goes on where it stopped"), as_json=as_json)
-        return EXIT_INTERRUPTED
+        return _stopped("interrupted", EXIT_INTERRUPTED, as_json=as_json)
     except BrokenPipeError:
-        # The reader of our standard output went away (`| head`): not an error worth words.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
+        return _reader_gone()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer answers it with status 1
+            return _reader_gone()
+        if stop.code == EXIT_TERMINATED:
+            return _stopped("terminated", EXIT_TERMINATED, as_json=as_json)
+        raise
     except OmnittsError as error:
         if debug:
             raise
@@ -108,9 +118,23 @@ def run(argv: Sequence[str]) -> int:
         return EXIT_UNEXPECTED
 
 
+def _stopped(what: str, status: int, *, as_json: bool) -> int:
+    """The last word of a run that was stopped from outside."""
+    print_error(
+        OmnittsError(what, hint="the same command goes on where it stopped"), as_json=as_json, exit_code=status
+    )
+    return status
+
+
+def _reader_gone() -> int:
+    """The reader of our standard output went away (`| head`): not an error worth words."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_BROKEN_PIPE
+
+
 def _sentence(error: Exception) -> str:
     text: str = getattr(error, "format_message", lambda: str(error))()
-    return text.rstrip(".") or "missing command"
+    return text.rstrip(".")
 
 
 def _help_hint(error: Exception) -> str:

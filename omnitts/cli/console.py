@@ -42,8 +42,11 @@ def remark(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def print_error(error: OmnittsError, *, as_json: bool) -> None:
-    """What, where and what next, as a line for people or an ``error`` event for scripts."""
+def print_error(error: OmnittsError, *, as_json: bool, exit_code: int | None = None) -> None:
+    """What, where and what next, as a line for people or an ``error`` event for scripts.
+
+    ``exit_code``: where it is not the error's own.
+    """
     if as_json:
         print_json(
             {
@@ -52,7 +55,7 @@ def print_error(error: OmnittsError, *, as_json: bool) -> None:
                 "what": error.what,
                 "where": error.where,
                 "hint": error.hint,
-                "exit_code": error.exit_code,
+                "exit_code": error.exit_code if exit_code is None else exit_code,
             }
         )
         return
@@ -64,7 +67,7 @@ def print_error(error: OmnittsError, *, as_json: bool) -> None:
 
 
 def set_up_logging(*, debug: bool, quiet: bool) -> None:
-    """omnitts speaks from WARNING up (ERROR when quiet, all when debugging); libraries' chatter only when debugging."""
+    """omnitts speaks from INFO up (ERROR when quiet, all when debugging); libraries' chatter only when debugging."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     level = logging.DEBUG if debug else logging.ERROR if quiet else logging.INFO
     handler = logging.StreamHandler()
