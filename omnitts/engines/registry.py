@@ -38,16 +38,22 @@ class EngineOptions:
 
 @dataclass(frozen=True, slots=True)
 class EngineEntry:
-    """What is known of an engine without importing it. ``factory`` is ``module:function(EngineOptions) -> Engine``."""
+    """What is known of an engine without importing it. ``factory`` is ``module:function(EngineOptions) -> Engine``.
+
+    ``gpu``: it runs on a GPU where there is one.
+    """
 
     factory: str
     clones: bool
     languages: frozenset[str] = frozenset()
+    gpu: bool = False
 
 
 ENGINES: Final[Mapping[str, EngineEntry]] = MappingProxyType(
     {
-        "mgm-omni": EngineEntry("omnitts.engines.mgm_omni:open_engine", clones=True, languages=frozenset({"en", "zh"})),
+        "mgm-omni": EngineEntry(
+            "omnitts.engines.mgm_omni:open_engine", clones=True, languages=frozenset({"en", "zh"}), gpu=True
+        ),
         "draft": EngineEntry("omnitts.engines.draft:open_engine", clones=False, languages=frozenset({"en"})),
         "fake": EngineEntry("omnitts.engines.fake:open_engine", clones=True),
     }

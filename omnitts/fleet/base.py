@@ -8,15 +8,34 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
 from typing import Final, Protocol, runtime_checkable
 
 from omnitts.engines.base import Capabilities, Engine, Speech, SpeechRequest
+from omnitts.engines.registry import EngineOptions
 from omnitts.errors import UsageError
 from omnitts.types import Voice
 
 LOCAL: Final = "local"
-FLEETS: Final[Mapping[str, str]] = MappingProxyType({LOCAL: "omnitts.fleet.local:open_fleet"})
+RAY: Final = "ray"
+FLEETS: Final[Mapping[str, str]] = MappingProxyType(
+    {LOCAL: "omnitts.fleet.local:open_fleet", RAY: "omnitts.fleet.ray:open_fleet"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOptions:
+    """How a fleet is opened; the local one needs none of it.
+
+    ``engine``: how each worker opens its engine, as this process opened its own. ``address`` of the cluster:
+    ``HOST:PORT``, ``auto`` (the one that runs on this machine, else one of its own) or ``local`` (one of its own).
+    ``cores_per_worker``: processor cores that a worker without a GPU takes; None lets the fleet choose.
+    """
+
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    address: str = "auto"
+    cores_per_worker: int | None = None
 
 
 @runtime_checkable
@@ -59,10 +78,10 @@ class Fleet(Protocol):
     ) -> None: ...
 
 
-def open_fleet(engine: Engine, kind: str = LOCAL) -> Fleet:
+def open_fleet(engine: Engine, kind: str = LOCAL, options: FleetOptions | None = None) -> Fleet:
     """A fleet of the given kind around an engine. Raises `UsageError` for an unknown kind."""
     if kind not in FLEETS:
         raise UsageError(f"no fleet is called {kind!r}", where="--fleet", hint=f"choose one of {', '.join(FLEETS)}")
     module_name, _, function_name = FLEETS[kind].partition(":")
-    factory: Callable[[Engine], Fleet] = getattr(importlib.import_module(module_name), function_name)
-    return factory(engine)
+    factory: Callable[[Engine, FleetOptions], Fleet] = getattr(importlib.import_module(module_name), function_name)
+    return factory(engine, options or FleetOptions())

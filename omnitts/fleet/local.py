@@ -10,6 +10,7 @@ from types import TracebackType
 
 from omnitts.engines.base import Capabilities, Engine, Speech, SpeechRequest
 from omnitts.errors import EngineError
+from omnitts.fleet.base import FleetOptions
 from omnitts.types import Voice
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,8 @@ log = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 5.0  # an engine answers a stop between two results; one in a long step is left to finish alone
 
 
-def open_fleet(engine: Engine) -> LocalFleet:
+def open_fleet(engine: Engine, options: FleetOptions) -> LocalFleet:
+    """Everything it needs is the engine; ``options`` are for fleets of more than one process."""
     return LocalFleet(engine)
 
 
