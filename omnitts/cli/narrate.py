@@ -98,6 +98,10 @@ def command(
     engine: EngineOption = "auto",
     model: ModelOption = None,
     device: DeviceOption = "auto",
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", help="Speak on a Ray cluster: auto, or HOST:PORT.", rich_help_panel=SPEECH),
+    ] = None,
     speed: Annotated[
         float, typer.Option("--speed", min=0.5, max=2.0, help="1.1 is a tenth faster.", rich_help_panel=SPEECH)
     ] = 1.0,
@@ -148,6 +152,7 @@ def command(
         engine=engine,
         model=model or "",
         device=device,
+        cluster=cluster or "",
         speed=speed,
         seed=seed,
         quality=QualityOptions(check=check, asr=asr or "", max_wer=max_wer, min_sim=min_sim, takes=takes),

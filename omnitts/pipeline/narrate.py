@@ -17,7 +17,7 @@ from omnitts.engines.base import Engine
 from omnitts.engines.checkpoints import mouths_present
 from omnitts.engines.registry import EngineOptions, choose_engine, open_engine
 from omnitts.errors import EXIT_FLAGGED, EXIT_OK, OutputError, UsageError
-from omnitts.fleet.base import open_fleet
+from omnitts.fleet.base import LOCAL, RAY, FleetOptions, open_fleet
 from omnitts.pipeline.cast import NARRATOR, Cast, ready_voice
 from omnitts.pipeline.check.judge import Checker, QualityOptions
 from omnitts.pipeline.estimate import estimate_time, remember_speed
@@ -47,6 +47,7 @@ class NarrateOptions:
     """What `omnitts narrate` is told; names are the flags'. ``source`` is a path or ``-``; ``out`` None is beside it.
 
     ``sample_s`` speaks only the first stretch; ``job`` None is a folder chosen by source and output.
+    ``cluster`` is the address of its workers (`FleetOptions`); empty for this process.
     """
 
     source: str
@@ -66,6 +67,7 @@ class NarrateOptions:
     engine: str = "auto"
     model: str = ""
     device: str = "auto"
+    cluster: str = ""
     speed: float = 1.0
     seed: int = 0
     quality: QualityOptions = field(default_factory=QualityOptions)
@@ -99,7 +101,7 @@ def narrate(options: NarrateOptions, progress: Progress) -> Narration:
     folder = JobFolder(options.job) if options.job else job_folder_for(_source_key(options, book), full_output(out))
     with (
         open_job(folder) as job,
-        open_fleet(engine) as fleet,
+        open_fleet(engine, RAY if options.cluster else LOCAL, _fleet_options(options)) as fleet,
         closing(Checker(options.quality, planned.language)) as checker,
     ):
         _start_job(job, planned, options, out)
@@ -172,7 +174,7 @@ def cast_and_engine(options: NarrateOptions, book: Book, *, listen: bool = True)
         narrator = ready_voice(voice, options.voice_text, None, options.quality.asr, book.language or "en")
     elif options.voice_text is not None:
         raise UsageError("a transcript without its recording", where="--voice-text", hint="add --voice ref.wav")
-    return Cast(narrator), open_engine(name, EngineOptions(model=options.model, device=options.device))
+    return Cast(narrator), open_engine(name, _engine_options(options))
 
 
 def plan_for(options: NarrateOptions, book: Book, cast: Cast, engine: Engine) -> Plan:
@@ -300,6 +302,14 @@ def _source_key(options: NarrateOptions, book: Book) -> str:
 def _engine_speed(options: NarrateOptions, engine: Engine) -> float:
     """The part of ``--speed`` that the engine does itself; assembly does the rest."""
     return options.speed if engine.capabilities.speed else 1.0
+
+
+def _engine_options(options: NarrateOptions) -> EngineOptions:
+    return EngineOptions(model=options.model, device=options.device)
+
+
+def _fleet_options(options: NarrateOptions) -> FleetOptions:
+    return FleetOptions(_engine_options(options), options.cluster)
 
 
 def _clip_of(job: Job, utterance: Utterance) -> Path:
