@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,10 +20,16 @@ import torch
 from omnitts.audio import Waveform, silence
 from omnitts.engines.base import Capabilities, Speech, SpeechRequest
 from omnitts.engines.checkpoints import find_checkpoint
+from omnitts.engines.memory import is_out_of_memory
+from omnitts.engines.mgm_omni_settings import Settings
+from omnitts.engines.prefixes import PrefixStore
 from omnitts.engines.registry import EngineOptions, refuse_language
+from omnitts.engines.scheduler import USUAL_POSITIONS, Scheduler
+from omnitts.engines.sequence import Sequence as SpeechSequence
+from omnitts.engines.sound_stage import SoundStage
 from omnitts.engines.voice_prompt import stored_prompt
 from omnitts.errors import EngineError, ModelError, UsageError, VoiceError
-from omnitts.models.codec.detokenizer import Detokenizer
+from omnitts.models.codec.detokenizer import MAX_BATCH_FRAMES, Detokenizer
 from omnitts.models.codec.features import CODEC_RATE
 from omnitts.models.codec.loading import Codec, load_codec
 from omnitts.models.codec.prompt import VoicePrompt
@@ -32,13 +37,16 @@ from omnitts.models.codec.streaming import SpeechStream, StreamOptions
 from omnitts.models.layout import kind_of, model_revision
 from omnitts.models.mgm_omni.checkpoint import Mouth, load_mouth
 from omnitts.models.mgm_omni.config import read_json
-from omnitts.models.mgm_omni.generate import SpeechBatch, SpeechSequence
-from omnitts.models.mgm_omni.prompt import SpeechPrompt
+from omnitts.models.mgm_omni.feed_table import State, schedule
+from omnitts.models.mgm_omni.generate import DEFAULT_MAX_ROWS, SpeechResult
 from omnitts.models.mgm_omni.row_stream import SoundingRows
 from omnitts.models.mgm_omni.sampler import Sampling
 from omnitts.models.mgm_omni.speech_rows import speech_codes
+from omnitts.models.mgm_omni.speech_slots import Entry, SpeechSlots
+from omnitts.models.mgm_omni.text_feed import NARRATION, Failure
 from omnitts.models.weights import dtype_by_name
 from omnitts.types import Voice
+from omnitts.utilisation import Utilisation
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +56,13 @@ BATCH_ON_GPU, BATCH_ON_CPU = 64, 8
 HALF_PRECISION_FROM_BYTES = 1 << 30  # smaller checkpoints stay fp32 on a CPU: exact, and fast enough
 CODEC_FOLDER = "cosyvoice2"
 EMPTY_S = 0.1
-USUAL_POSITIONS = 1024  # prompt and rows of a piece of the usual length, with room
+SOUNDS_AT_ONCE_ON_CPU = 4  # more would not be faster there, and one would wait longer for the first and after a stop
+_NOTHING_SAID = SpeechResult(torch.zeros(0, 1, dtype=torch.int64), (Failure.EMPTY_TEXT,))
 
 
 def open_engine(options: EngineOptions) -> MgmOmniEngine:
     """Finds the checkpoint and checks that its files are there; loads nothing. Raises `ModelError`, `EngineError`."""
-    if options.extra:
-        raise EngineError(f"mgm-omni has no setting {min(options.extra)!r}")
+    Settings.parse(options.extra)
     folder = find_checkpoint(options.model)
     if kind_of(folder) != "mouth":
         hint = "give a TTS checkpoint (omnitts models list); a brain answers through one"
@@ -80,22 +88,20 @@ class LentVoice:
     detokenizer: Detokenizer
 
 
-@dataclass
-class _Spoken:
-    """A sequence on its way: which request it serves and since when."""
-
-    request: SpeechRequest
-    started_s: float
-
-
 class MgmOmniEngine:
-    """An `Engine` over one checkpoint folder. Sequences join and leave one batch; see `omnitts.models.mgm_omni`."""
+    """An `Engine` over one checkpoint folder.
+
+    Sequences join and leave one batch (scheduler.py) while those that are finished become sound in a thread of their
+    own (sound_stage.py). ``utilisation`` counts the busy seconds of `decode`, `flow` and `vocoder`.
+    """
 
     name = "mgm-omni"
 
     def __init__(self, folder: Path, options: EngineOptions) -> None:
         self.folder = folder
+        self.utilisation = Utilisation()
         self._options = options
+        self._settings = Settings.parse(options.extra)
         self._voices: dict[str, _CastVoice] = {}
         self._config = read_json(folder / "config.json")
         languages = self._config.get("languages")
@@ -119,6 +125,8 @@ class MgmOmniEngine:
         options = self._options
         settings = (options.temperature, options.top_k, options.top_p, options.repetition_penalty)
         text = f"{model_revision(self.folder)} {self._dtype} {settings}"
+        if self._flow_dtype != torch.float32 or self._settings.prompt_s:
+            text += f" {self._flow_dtype} {self._settings.prompt_s}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -149,13 +157,18 @@ class MgmOmniEngine:
         return torch.bfloat16 if self._device.type == "cuda" or size >= HALF_PRECISION_FROM_BYTES else torch.float32
 
     @cached_property
+    def _flow_dtype(self) -> torch.dtype:
+        return self._settings.flow_dtype_beside(self._dtype, self._device)
+
+    @cached_property
     def _mouth(self) -> Mouth:
         logger.debug("loading %s on %s as %s", self.folder, self._device, self._dtype)
         return load_mouth(self.folder, dtype=self._dtype, device=self._device)
 
     @cached_property
     def _codec(self) -> Codec:
-        codec = load_codec(self.folder / CODEC_FOLDER, device=self._device)
+        codec = load_codec(self.folder / CODEC_FOLDER, device=self._device, dtype=self._flow_dtype)
+        codec.detokenizer.utilisation = self.utilisation
         if codec.detokenizer.rate_hz != CODEC_RATE:
             raise ModelError(
                 f"the vocoder speaks at {codec.detokenizer.rate_hz} Hz, not {CODEC_RATE}", where=str(self.folder)
@@ -200,40 +213,71 @@ class MgmOmniEngine:
 
     # Speaking -------------------------------------------------------------------------------------------------------
 
-    def speak(self, requests: Iterable[SpeechRequest]) -> Iterator[Speech]:
-        """Sequences share one batch: each leaves when it is done and the next request takes its place."""
-        source = iter(requests)
-        waiting: deque[tuple[SpeechSequence, _Spoken]] = deque()
-        speaking: dict[int, _Spoken] = {}
-        batch: SpeechBatch | None = None
-        while True:
-            free = self._capabilities.max_batch - len(speaking) - len(waiting)
-            waiting.extend(self._start(request) for request in islice(source, free))
-            if not waiting and not speaking:
-                return
-            if batch is None or (not speaking and self._outgrows(waiting[0][0], batch)):
-                batch = self._new_batch([sequence for sequence, _ in waiting])
-            joining = []
-            while waiting and not self._outgrows(waiting[0][0], batch):
-                sequence, spoken = waiting.popleft()
-                speaking[id(sequence)] = spoken
-                joining.append(sequence)
-            finished = [sequence for sequence in joining if sequence.feed.is_finished]
-            batch.join([sequence for sequence in joining if not sequence.feed.is_finished])
-            finished += batch.step()
-            if finished:
-                yield from self._sounds([(sequence, speaking.pop(id(sequence))) for sequence in finished])
+    @cached_property
+    def _prefixes(self) -> PrefixStore:
+        return PrefixStore(self._mouth.model)
 
-    def _start(self, request: SpeechRequest) -> tuple[SpeechSequence, _Spoken]:
-        refuse_language(self.name, self._capabilities.languages, request.language)
-        if request.speed != 1.0:
-            raise EngineError("mgm-omni has no speed of its own", where="--speed", hint="assembly changes the pace")
-        voice = self._cast(request.voice)
-        prompt = SpeechPrompt(voice.rows, self._mouth.prompts.text_ids(request.text.strip()))
-        sequence = SpeechSequence.start(
-            prompt, self._mouth.vocabulary, self._sampling(request.seed), device=self._device
+    @cached_property
+    def _scheduler(self) -> Scheduler:
+        return Scheduler(
+            self._mouth.model,
+            self._mouth.vocabulary,
+            most_slots=self._capabilities.max_batch,
+            budget=self._settings.cache_budget,
+            utilisation=self.utilisation,
         )
-        return sequence, _Spoken(request, time.perf_counter())
+
+    def speak(self, requests: Iterable[SpeechRequest]) -> Iterator[Speech]:
+        """Sequences share one batch: each leaves when it is done and the next request takes its place.
+
+        One call at a time. Raises `VoiceError` and `EngineError` for what cannot be spoken, and when memory does not
+        suffice for a single piece.
+        """
+        source = iter(requests)
+        most = self._capabilities.max_batch
+        scheduler = self._scheduler
+        scheduler.clear()
+        at_once = most if self._device.type == "cuda" else SOUNDS_AT_ONCE_ON_CPU
+        with SoundStage(self._make_sounds, bound=2 * most, at_once=at_once, device=self._device) as sounds:
+            while True:
+                scheduler.add(self._start(list(islice(source, most - scheduler.num_open))))
+                if not scheduler.num_open:
+                    break
+                for sequence in scheduler.step():
+                    while not sounds.has_room:
+                        yield from sounds.take(wait=True)
+                    sounds.put(sequence)
+                yield from sounds.take()
+            while not sounds.is_idle:
+                yield from sounds.take(wait=True)
+
+    def _start(self, requests: Sequence[SpeechRequest]) -> list[SpeechSequence]:
+        """Requests as sequences that wait; the prompts of voices not met before are prefilled together."""
+        prompts = {}
+        for request in requests:
+            refuse_language(self.name, self._capabilities.languages, request.language)
+            if request.speed != 1.0:
+                raise EngineError("mgm-omni has no speed of its own", where="--speed", hint="assembly changes the pace")
+            voice = self._cast(request.voice)
+            prompts[_digest(request)] = voice.rows
+        if not requests:
+            return []
+        _ = self._codec  # loaded here, in one thread, since several will want it
+        with self.utilisation.busy("prefill"):
+            prefixes = self._prefixes.get(prompts)
+        mouth = self._mouth
+        return [
+            SpeechSequence(
+                request,
+                Entry(
+                    prefix=prefixes[_digest(request)],
+                    text=schedule(mouth.vocabulary, mouth.prompts.text_ids(request.text.strip())),
+                    sampling=self._sampling(request.seed),
+                    row_limit=DEFAULT_MAX_ROWS + NARRATION.extra_rows,
+                ),
+            )
+            for request in requests
+        ]
 
     def _sampling(self, seed: int) -> Sampling:
         options = self._options
@@ -245,53 +289,75 @@ class MgmOmniEngine:
         }
         return self._mouth.sampling(seed=seed, **{name: value for name, value in chosen.items() if value is not None})
 
-    def _new_batch(self, sequences: Iterable[SpeechSequence]) -> SpeechBatch:
-        """A batch whose cache fits these sequences and the usual ones to come."""
-        needed = max(sequence.most_positions for sequence in sequences)
-        max_length = max(needed, USUAL_POSITIONS)
-        return SpeechBatch(self._mouth.model, num_rows=self._capabilities.max_batch, max_length=max_length)
-
-    @staticmethod
-    def _outgrows(sequence: SpeechSequence, batch: SpeechBatch) -> bool:
-        return sequence.most_positions > batch.max_length
-
-    def _sounds(self, finished: Sequence[tuple[SpeechSequence, _Spoken]]) -> Iterator[Speech]:
-        """Codes of finished sequences through flow and vocoder together."""
-        mouth = self._mouth
-        results = [(sequence.result(), spoken) for sequence, spoken in finished]
-        codes = [speech_codes(result.rows, mouth.vocabulary, mouth.config.dropped_rows) for result, _ in results]
-        prompts = [self._cast(spoken.request.voice).prompt for _, spoken in results]
-        seeds = [spoken.request.seed for _, spoken in results]
-        waves = self._codec.detokenizer.speak(codes, prompts, seeds)
-        for (result, spoken), wave in zip(results, waves, strict=True):
+    def _make_sounds(self, finished: Sequence[SpeechSequence]) -> list[Speech]:
+        """Codes of finished sequences through flow and vocoder together; smaller batches where memory is short."""
+        mouth, detokenizer = self._mouth, self._codec.detokenizer
+        results = [sequence.result or _NOTHING_SAID for sequence in finished]
+        codes = [
+            speech_codes(result.rows, mouth.vocabulary, mouth.config.dropped_rows)
+            if len(result.rows)
+            else torch.zeros(0, dtype=torch.int64)
+            for result in results
+        ]
+        prompts = [self._settings.heard(self._cast(sequence.request.voice).prompt) for sequence in finished]
+        seeds = [sequence.request.seed for sequence in finished]
+        max_frames, started_s = MAX_BATCH_FRAMES, time.perf_counter()
+        while True:
+            try:
+                waves = detokenizer.speak(codes, prompts, seeds, max_batch_frames=max_frames)
+                break
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if max_frames < 2:
+                    hint = "close other programs, or speak shorter pieces"
+                    raise EngineError("there is not enough memory to make sound of a piece", hint=hint) from error
+                max_frames //= 8
+                logger.warning("out of memory making sound: going on in smaller batches")
+        per_code_s = (time.perf_counter() - started_s) / max(sum(map(len, codes)), 1)
+        speeches = []
+        for sequence, result, own, wave in zip(finished, results, codes, waves, strict=True):
             failure = result.failures[0].value if result.failures else "" if len(wave) else "empty"
             waveform = Waveform(wave.numpy(), CODEC_RATE) if len(wave) else silence(EMPTY_S, CODEC_RATE)
-            yield Speech(spoken.request.key, waveform, failure, time.perf_counter() - spoken.started_s)
+            compute_s = sequence.compute_s + per_code_s * len(own)
+            speeches.append(Speech(sequence.request.key, waveform, failure, compute_s))
+        return speeches
 
     def stream(self, request: SpeechRequest, options: StreamOptions | None = None) -> Iterator[Waveform]:
         """The sound of one request, piece by piece while it is being made.
 
         Raises `EngineError` at the end if the model knows that the take went wrong.
         """
-        sequence, _ = self._start(request)
-        mouth = self._mouth
-        stream = SpeechStream(self._codec.detokenizer, self._cast(request.voice).prompt, request.seed, options)
+        [sequence] = self._start([request])
+        mouth, entry = self._mouth, sequence.entry
+        prompt = self._settings.heard(self._cast(request.voice).prompt)
+        stream = SpeechStream(self._codec.detokenizer, prompt, request.seed, options)
         rows = SoundingRows(mouth.vocabulary, mouth.config.dropped_rows)
-        if not sequence.feed.is_finished:
-            batch = self._new_batch([sequence])
-            batch.join([sequence])
-            while not sequence.feed.is_finished:
-                batch.step()
-                for codes in rows.push(sequence.rows[-1]):
+        result = _NOTHING_SAID
+        if entry.text.ids:
+            length = max(entry.most_positions, USUAL_POSITIONS)
+            slots = SpeechSlots(mouth.model, mouth.vocabulary, num_slots=1, max_length=length)
+            slots.enter([0], [entry])
+            while slots.states[0] != State.FINISHED:
+                slots.step(1, slots.span_for(sequence.length))
+                sequence.num_rows += 1
+                for codes in rows.push(slots.last_row(0)):
                     yield from (Waveform(wave.numpy(), CODEC_RATE) for wave in stream.push(codes))
+            result = slots.result(0)
         yield from (Waveform(wave.numpy(), CODEC_RATE) for wave in stream.finish())
-        if sequence.feed.failures:
+        if result.failures:
             raise EngineError(
-                f"the take went wrong ({sequence.feed.failures[0].value})", hint="speak it again with another --seed"
+                f"the take went wrong ({result.failures[0].value})", hint="speak it again with another --seed"
             )
 
     def close(self) -> None:
         """Frees weights and prompts; the engine may be used again and loads them anew."""
-        for name in ("_mouth", "_codec"):
+        for name in ("_scheduler", "_prefixes", "_mouth", "_codec"):
             self.__dict__.pop(name, None)
         self._voices.clear()
+
+
+def _digest(request: SpeechRequest) -> str:
+    """Names the prompt of a request's voice: recording and transcript."""
+    assert request.voice is not None
+    return f"{request.voice.digest} {request.voice.transcript}"

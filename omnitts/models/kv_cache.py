@@ -8,8 +8,10 @@ Letters: B rows, T steps, H key/value heads, P positions, D head width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,8 +44,8 @@ class KVCache:
     ) -> KVCache:
         """An empty cache; layer i has `kv_heads_of_layers[i]` heads of width `head_dim`."""
         shapes = [(num_rows, heads, max_length + 1, head_dim) for heads in kv_heads_of_layers]
-        keys = [torch.zeros(shape, dtype=dtype, device=device) for shape in shapes]
-        values = [torch.zeros(shape, dtype=dtype, device=device) for shape in shapes]
+        keys = [_zeros(shape, dtype, device) for shape in shapes]
+        values = [_zeros(shape, dtype, device) for shape in shapes]
         return cls(keys, values, torch.zeros(num_rows, dtype=torch.int64, device=device))
 
     @property
@@ -110,3 +112,11 @@ class KVCache:
             for tensor, given in zip(mine, theirs, strict=True):
                 tensor[target, :, :length] = given[source, :, :length]
         self.lengths[target] = length
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """Zeros that take memory only where they are written, if on the CPU: rows are long, sequences mostly short."""
+    if torch.device(device).type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    num_bytes = math.prod(shape) * dtype.itemsize
+    return torch.from_numpy(np.zeros(num_bytes, dtype=np.uint8)).view(dtype).view(shape)

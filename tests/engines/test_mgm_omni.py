@@ -87,7 +87,7 @@ def test_a_row_sounds_the_same_alone_and_in_any_batch(checkpoint: Path, voice: V
 def test_a_longer_text_than_the_batch_was_made_for_is_spoken(
     checkpoint: Path, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("omnitts.engines.mgm_omni.USUAL_POSITIONS", 1)  # every batch just fits what waits for it
+    monkeypatch.setattr("omnitts.engines.scheduler.USUAL_POSITIONS", 1)  # every batch just fits what waits for it
     texts = ("No.", "Yes.", "A longer one.", "No.")
     spoken = speak_all(engine_of(checkpoint, batch=2), voice, texts)
     monkeypatch.undo()

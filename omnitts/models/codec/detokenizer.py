@@ -18,6 +18,7 @@ from torch import Tensor
 from omnitts.models.codec.flow import Flow
 from omnitts.models.codec.hift import Hift, Vocoded
 from omnitts.models.codec.prompt import VoicePrompt
+from omnitts.utilisation import Utilisation
 
 BLOCK_TOKENS: Final = 6000
 """Longer utterances are cut here (240 s), each block with the full prompt, joined without a cross fade (spec 2.9)."""
@@ -53,9 +54,11 @@ class _Job:
 class Detokenizer:
     """Flow and vocoder together."""
 
-    def __init__(self, flow: Flow, hift: Hift) -> None:
+    def __init__(self, flow: Flow, hift: Hift, utilisation: Utilisation | None = None) -> None:
+        """``utilisation`` counts the busy seconds of ``flow`` and ``vocoder``."""
         self.flow = flow
         self.hift = hift
+        self.utilisation = utilisation or Utilisation()
 
     @property
     def rate_hz(self) -> int:
@@ -85,9 +88,13 @@ class Detokenizer:
                 if len(row) > start
             ]
             for batch in _batches(jobs, max_batch_frames):
-                mels = self.flow([job.tokens for job in batch], [job.prompt for job in batch], num_steps=num_steps)
-                for job, vocoded in zip(batch, self.hift(mels, [job.generator for job in batch]), strict=True):
-                    waves[job.row].append(vocoded.wave.cpu())
+                with self.utilisation.busy("flow"):
+                    mels = self.flow([job.tokens for job in batch], [job.prompt for job in batch], num_steps=num_steps)
+                    if mels[0].is_cuda:
+                        torch.cuda.current_stream().synchronize()
+                with self.utilisation.busy("vocoder"):
+                    for job, vocoded in zip(batch, self.hift(mels, [job.generator for job in batch]), strict=True):
+                        waves[job.row].append(vocoded.wave.cpu())
         return [torch.cat(pieces) if pieces else torch.zeros(0) for pieces in waves]
 
     def speak_piece(

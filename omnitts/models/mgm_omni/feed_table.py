@@ -152,9 +152,18 @@ class FeedTable:
         """
         B, K = codes.shape
         vocabulary = self._vocabulary
-        state, text_done, text_in_chunk, rows_in_chunk, blank_run, num_rows, row_limit, blank_at, length_at, limit_at = (
-            self._fields[:, :B].unbind(0)
-        )
+        (
+            state,
+            text_done,
+            text_in_chunk,
+            rows_in_chunk,
+            blank_run,
+            num_rows,
+            row_limit,
+            blank_at,
+            length_at,
+            limit_at,
+        ) = self._fields[:, :B].unbind(0)
         active = state != State.FINISHED
         num_blank = self._is_blank_code[codes].sum(-1)
         run = torch.where(num_blank >= K - 1, blank_run + 1, 0)
@@ -209,6 +218,10 @@ class FeedTable:
         rows = self.rows[slot, : numbers[_Field.NUM_ROWS]].cpu().long()
         seen = sorted((numbers[at], order, failure) for order, (at, failure) in enumerate(_FAILURES))
         return rows, tuple(failure for at, _, failure in seen if at < _NEVER)
+
+    def last_row(self, slot: int) -> list[int]:
+        """The row a slot made last: text id, then K codes."""
+        return self.rows[slot, self._fields[_Field.NUM_ROWS, slot] - 1].tolist()
 
     def move(self, source: int, target: int) -> None:
         """The tenant of slot ``source`` goes on in ``target``."""

@@ -57,6 +57,12 @@ class SpeechLM(nn.Module):
             device=weight.device,
         )
 
+    @property
+    def bytes_per_position(self) -> int:
+        """Memory of one cache position of one sequence: keys and values of all layers."""
+        width = sum(self.config.kv_heads_of_layers) * self.config.backbone.head_dim
+        return 2 * width * self.model.embed_tokens.weight.element_size()
+
     def embed_rows(self, rows: Tensor) -> Tensor:
         """Rows (B, T, 1 + K), codes local to their codebook -> embeddings (B, T, D): the mean of the 1 + K vectors."""
         K, V = self.config.codes_per_row, self.config.codebook_size

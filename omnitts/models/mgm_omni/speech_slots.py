@@ -152,6 +152,10 @@ class SpeechSlots:
         """What the sequence of a slot has said by now."""
         return SpeechResult(*self._feed.rows_and_failures(slot))
 
+    def last_row(self, slot: int) -> list[int]:
+        """The row it made last: text id, then K codes."""
+        return self._feed.last_row(slot)
+
     @torch.inference_mode()
     def move(self, source: int, target: int) -> None:
         """The sequence of one slot goes on in another, which is free."""

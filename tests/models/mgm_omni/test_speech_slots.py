@@ -8,9 +8,7 @@ from torch import Tensor
 
 from omnitts.models.mgm_omni.checkpoint import Mouth
 from omnitts.models.mgm_omni.feed_table import CLOSES_CHUNK, CLOSES_TEXT, FeedTable, State, schedule
-from omnitts.models.mgm_omni.generate import SpeechResult, SpeechSequence, generate
-from omnitts.models.mgm_omni.prompt import SpeechPrompt
-from omnitts.models.mgm_omni.sampler import Sampling
+from omnitts.models.mgm_omni.generate import SpeechResult
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.mgm_omni.speech_slots import Entry, SpeechSlots, prefill
 from omnitts.models.mgm_omni.text_feed import Failure, TextFeed
@@ -19,6 +17,7 @@ from tests.models.conftest import GoldenRecord
 from tests.models.golden_cases import GoldenRun
 from tests.models.mgm_omni.conftest import speech_run
 from tests.models.mgm_omni.test_generate import sampling_of, wrong_rows
+from tests.models.mgm_omni.utterances import make_entries, spoken_alone
 
 MAX_ROWS = 8192
 
@@ -82,41 +81,14 @@ def test_the_table_does_what_the_plain_feeds_do(tiny_mouth: Mouth) -> None:
 def test_a_schedule_marks_where_chunks_and_text_close(tiny_mouth: Mouth) -> None:
     vocabulary = tiny_mouth.vocabulary
     blank = vocabulary.is_blank_text.index(1)
-    word = next(i for i in range(vocabulary.text_size) if not (vocabulary.ends_sentence[i] or vocabulary.is_blank_text[i]))
+    word = next(
+        i for i in range(vocabulary.text_size) if not (vocabulary.ends_sentence[i] or vocabulary.is_blank_text[i])
+    )
     text = schedule(vocabulary, [blank, *[word] * 101, blank, word, blank])
     assert text.ids == (*[word] * 102, blank), "blanks are left out where a chunk begins, and only there"
     assert [place for place, close in enumerate(text.closes) if close] == [100, 102]
     assert (text.closes[100], text.closes[102]) == (CLOSES_CHUNK, CLOSES_TEXT)
     assert schedule(vocabulary, [*[word] * 101, blank]).closes[-1] == CLOSES_TEXT, "blanks left over open no chunk"
-
-
-def utterances(number: int) -> list[tuple[SpeechPrompt, Sampling, int]]:
-    """Three voices; texts, settings, seeds and row limits of many kinds."""
-    random = torch.Generator().manual_seed(11)
-    voices = [torch.randint(0, 800, (length, 5), generator=random) for length in (7, 20, 39)]
-    made = []
-    for i in range(number):
-        length = int(torch.randint(3, 40, (1,), generator=random))
-        text = tuple(torch.randint(20, 800, (length,), generator=random).tolist())
-        sampling = Sampling(
-            temperature=(0.0, 0.3, 0.8)[i % 3],
-            top_k=(50, 0, 20)[i % 3],
-            top_p=(1.0, 0.9)[i % 2],
-            repetition_penalty=(1.0, 1.0, 1.1)[i % 3],
-            seed=i,
-        )
-        made.append((SpeechPrompt(voices[i % 3], text), sampling, 4 + i % 13))
-    return made
-
-
-def plain(model: SpeechLM, vocabulary: SpeechVocabulary, number: int) -> list[SpeechResult]:
-    """Each alone, through the plain loop."""
-    results = []
-    for prompt, sampling, max_rows in utterances(number):
-        sequence = SpeechSequence.start(prompt, vocabulary, sampling, max_rows=max_rows)
-        ((_, result),) = generate(model, [sequence])
-        results.append(result)
-    return results
 
 
 def through_slots(slots: SpeechSlots, entries: list[Entry], front: int) -> list[SpeechResult]:
@@ -135,19 +107,10 @@ def through_slots(slots: SpeechSlots, entries: list[Entry], front: int) -> list[
     return [results[i] for i in range(len(entries))]
 
 
-def make_entries(model: SpeechLM, vocabulary: SpeechVocabulary, number: int) -> list[Entry]:
-    made = utterances(number)
-    prefixes = prefill(model, [made[voice][0].rows for voice in range(3)])
-    return [
-        Entry(prefixes[i % 3], schedule(vocabulary, prompt.text_ids), sampling, max_rows + 1)
-        for i, (prompt, sampling, max_rows) in enumerate(made)
-    ]
-
-
 @pytest.mark.parametrize("front", [64, 5])
 def test_slots_say_what_single_sequences_say(tiny_mouth: Mouth, calm_model: SpeechLM, front: int) -> None:
     """64 sequences in three voices, in 64 slots (they leave at other times) and in 5 (they also join late)."""
-    want = plain(calm_model, tiny_mouth.vocabulary, 64)
+    want = spoken_alone(calm_model, tiny_mouth.vocabulary, 64)
     slots = SpeechSlots(calm_model, tiny_mouth.vocabulary, num_slots=front, max_length=128)
     got = through_slots(slots, make_entries(calm_model, tiny_mouth.vocabulary, 64), front)
     for i in range(64):
@@ -156,7 +119,7 @@ def test_slots_say_what_single_sequences_say(tiny_mouth: Mouth, calm_model: Spee
 
 
 def test_a_sequence_goes_on_where_it_is_moved(tiny_mouth: Mouth, calm_model: SpeechLM) -> None:
-    want = plain(calm_model, tiny_mouth.vocabulary, 3)[2]
+    want = spoken_alone(calm_model, tiny_mouth.vocabulary, 3)[2]
     for on_device in (False, True):
         slots = SpeechSlots(calm_model, tiny_mouth.vocabulary, num_slots=4, max_length=128, on_device=on_device)
         entry = make_entries(calm_model, tiny_mouth.vocabulary, 3)[2]

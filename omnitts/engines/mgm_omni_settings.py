@@ -1,0 +1,77 @@
+"""Settings that only `mgm-omni` has (`EngineOptions.extra`), and the choices it makes by itself where none is set.
+
+flow_dtype   fp32 or bf16. bf16 is three times as fast on a CPU that has it; the mel differs by 0.005 on average
+             (log scale, random weights of published size; benchmarks/codec.py prints it). By itself: as the mouth.
+prompt_s     the flow hears only so many last seconds of the reference. Its cost is in proportion to reference plus
+             speech; a shorter one changes the sound. By itself: all of it.
+memory_gb    what the cache of the mouth may take. By itself: a share of what is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from omnitts.engines.memory import cache_budget
+from omnitts.errors import EngineError, UsageError
+from omnitts.models.codec.prompt import VoicePrompt
+from omnitts.models.packed_linear import can_pack
+from omnitts.models.weights import dtype_by_name
+
+TOKENS_PER_S: Final = 25
+_NAMES: Final = ("flow_dtype", "prompt_s", "memory_gb")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """See the module's docstring. None or 0: by itself."""
+
+    flow_dtype: torch.dtype | None = None
+    prompt_s: float = 0.0
+    memory_gb: float = 0.0
+
+    @classmethod
+    def parse(cls, extra: Mapping[str, str | float]) -> Settings:
+        """Raises `EngineError` for an unknown name, `UsageError` for a value that cannot be."""
+        unknown = sorted(set(extra) - set(_NAMES))
+        if unknown:
+            raise EngineError(f"mgm-omni has no setting {unknown[0]!r}", hint=f"it has {', '.join(_NAMES)}")
+        name = str(extra.get("flow_dtype", "auto"))
+        if name not in ("auto", "fp32", "bf16"):
+            raise UsageError(f"the flow cannot run in {name!r}", where="flow_dtype", hint="choose fp32 or bf16")
+        return cls(
+            flow_dtype=None if name == "auto" else dtype_by_name(name),
+            prompt_s=_positive(extra, "prompt_s"),
+            memory_gb=_positive(extra, "memory_gb"),
+        )
+
+    def flow_dtype_beside(self, mouth_dtype: torch.dtype, device: torch.device) -> torch.dtype:
+        """What the flow runs in: bf16 where the mouth does and the device multiplies it fast."""
+        if self.flow_dtype is not None:
+            return self.flow_dtype
+        is_fast = device.type == "cuda" or can_pack(torch.bfloat16, device)
+        return torch.bfloat16 if mouth_dtype == torch.bfloat16 and is_fast else torch.float32
+
+    def heard(self, prompt: VoicePrompt) -> VoicePrompt:
+        """The part of a voice's prompt that the flow is given: the last ``prompt_s`` seconds, or all."""
+        kept = round(self.prompt_s * TOKENS_PER_S)
+        if not kept or kept >= prompt.num_tokens:
+            return prompt
+        return VoicePrompt(prompt.tokens[-kept:], prompt.mel[-2 * kept :], prompt.speaker)
+
+    def cache_budget(self, device: torch.device) -> int:
+        """Bytes for the mouth's cache."""
+        return int(self.memory_gb * 1e9) or cache_budget(device)
+
+
+def _positive(extra: Mapping[str, str | float], name: str) -> float:
+    try:
+        value = float(extra.get(name, 0.0))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"{name} cannot be {extra[name]!r}", where=name, hint="give a number above 0")
+    return value
