@@ -70,6 +70,15 @@ def command(
     sample: Annotated[
         str | None, typer.Option("--sample", help="Only the first stretch: 60s, 5m.", rich_help_panel=RESULT)
     ] = None,
+    title: Annotated[
+        str | None, typer.Option("--title", help="In place of the book's own.", rich_help_panel=RESULT)
+    ] = None,
+    author: Annotated[
+        str | None, typer.Option("--author", help="In place of the book's own.", rich_help_panel=RESULT)
+    ] = None,
+    cover: Annotated[
+        Path | None, typer.Option("--cover", help="A picture in place of the book's own.", rich_help_panel=RESULT)
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Where report.json goes.", rich_help_panel=RESULT)
     ] = None,
@@ -144,6 +153,9 @@ def command(
         job=job,
         sample_s=None if sample is None else seconds_of(sample),
         chapters=chapters or "",
+        title=title or "",
+        author=author or "",
+        cover=cover,
         reading=ReadOptions(tuple(keep or ()), tuple(skip or ()), notes, encoding or "", language or ""),  # type: ignore[arg-type]
         lexicon=tuple(lexicon or ()),
         language=language or "",

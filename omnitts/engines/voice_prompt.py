@@ -1,7 +1,7 @@
 """Voice prompts: what a model hears in a reference clip, computed once per voice and stored as one safetensors file.
 
-A voice and an opened codec go in; a `VoicePrompt` comes out. The file lies in the voice's own folder (a library voice)
-or in the cache (a loose recording, a preset on a read-only disk), and is named by codec and recording, so that another
+A voice and an opened codec go in; a `VoicePrompt` comes out. The file lies in the voice's own folder (a voice of the
+user's library) or in the cache (a loose recording, a preset), and is named by codec and recording, so that another
 checkpoint or an edited clip never meets an old prompt.
 """
 
@@ -34,7 +34,9 @@ def stored_prompt(voice: Voice, codec_digest: str, listen: Callable[[torch.Tenso
     ``listen`` takes (N,) samples at 16 kHz. Raises `VoiceError` when the clip cannot be used.
     """
     name = f"prompt-{codec_digest[:12]}-{voice.digest[:12]}.safetensors"
-    folders = [folder for folder in (voice.folder, paths.cache_dir() / "voice_prompts") if folder is not None]
+    folders = [paths.cache_dir() / "voice_prompts"]
+    if voice.folder is not None and voice.folder.is_relative_to(paths.voices_dir()):
+        folders.insert(0, voice.folder)  # a preset's folder belongs to the package
     for folder in folders:
         prompt = _read(folder / name)
         if prompt is not None:

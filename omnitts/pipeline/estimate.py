@@ -18,7 +18,7 @@ from omnitts.paths import cache_dir
 
 _FILE: Final = "speeds.json"
 # Seconds of work for a second of audio, checks included, measured on two x86-64 cores without a GPU.
-_TYPICAL: Final = MappingProxyType({"draft": 0.3, "fake": 0.05, "mgm-omni": 4.0})
+_TYPICAL: Final = MappingProxyType({"draft": 0.12, "fake": 0.05, "mgm-omni": 4.0})
 _TYPICAL_OTHER: Final = 1.0
 _FADE: Final = 0.5  # weight of all earlier jobs against the one just finished
 _LEAST_AUDIO_S: Final = 30.0  # a shorter job says more about loading than about speaking

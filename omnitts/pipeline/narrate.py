@@ -16,7 +16,7 @@ from typing import Any
 from omnitts.engines.base import Engine
 from omnitts.engines.checkpoints import mouths_present
 from omnitts.engines.registry import EngineOptions, choose_engine, open_engine
-from omnitts.errors import EXIT_FLAGGED, EXIT_OK, OutputError, UsageError
+from omnitts.errors import EXIT_FLAGGED, EXIT_OK, BookError, OutputError, UsageError
 from omnitts.fleet.base import LOCAL, RAY, FleetOptions, open_fleet
 from omnitts.pipeline.cast import NARRATOR, Cast, ready_voice
 from omnitts.pipeline.check.judge import Checker, QualityOptions
@@ -46,7 +46,8 @@ DEFAULT_FORMAT = "m4b"
 class NarrateOptions:
     """What `omnitts narrate` is told; names are the flags'. ``source`` is a path or ``-``; ``out`` None is beside it.
 
-    ``sample_s`` speaks only the first stretch; ``job`` None is a folder chosen by source and output.
+    ``sample_s`` speaks only the first stretch; ``job`` None is a folder chosen by source and output. ``title``,
+    ``author`` and ``cover`` replace the book's own.
     ``cluster`` is the address of its workers (`FleetOptions`); empty for this process.
     """
 
@@ -59,6 +60,9 @@ class NarrateOptions:
     job: Path | None = None
     sample_s: float | None = None
     chapters: str = ""
+    title: str = ""
+    author: str = ""
+    cover: Path | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
     lexicon: tuple[Path, ...] = ()
     language: str = ""
@@ -152,7 +156,23 @@ def survey(options: NarrateOptions) -> Survey:
 def read_source(options: NarrateOptions) -> Book:
     """The book, with the chapters that ``--chapters``, ``--keep`` and ``--skip`` leave."""
     book = read_book("-" if options.source == STDIN else Path(options.source), options.reading)
+    if options.title or options.author or options.cover:
+        book = replace(
+            book,
+            title=options.title or book.title,
+            authors=(options.author,) if options.author else book.authors,
+            cover=_picture(options.cover) if options.cover else book.cover,
+        )
     return select_chapters(book, options.chapters) if options.chapters else book
+
+
+def _picture(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BookError(
+            f"the cover cannot be read ({error.strerror})", where=str(path), hint="check the path"
+        ) from error
 
 
 def cast_and_engine(options: NarrateOptions, book: Book, *, listen: bool = True) -> tuple[Cast, Engine]:

@@ -139,7 +139,7 @@ def _stream_until_failure(engine: MgmOmniEngine, request: SpeechRequest) -> list
 def test_the_voice_prompt_is_stored_once_in_the_voice_folder(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "library" / "anna"
+    folder = tmp_path / "home" / "voices" / "anna"
     folder.mkdir(parents=True)
     loose = make_voice(folder, "anna", 180.0)
     voice = Voice("anna", loose.audio, loose.digest, loose.transcript, folder=folder)

@@ -249,3 +249,16 @@ def _failing_engine(monkeypatch: pytest.MonkeyPatch, extra: dict[str, str | floa
     from omnitts.engines.registry import EngineOptions
 
     monkeypatch.setattr(recipe, "open_engine", lambda name, _: registry.open_engine(name, EngineOptions(extra=extra)))
+
+
+def test_title_author_and_cover_can_be_given(book: Path, tmp_path: Path) -> None:
+    png = "89504e470d0a1a0a0000000d49484452000000010000000108020000009077 53de"
+    pixel = bytes.fromhex(png.replace(" ", "")) + bytes.fromhex(
+        "0000000c49444154789c63f8cfc000000301010018dd8db00000000049454e44ae426082"
+    )
+    (tmp_path / "cover.png").write_bytes(pixel)
+    done, _ = run(book, title="Another", author="Somebody Else", cover=tmp_path / "cover.png")
+    probe = ffmpeg.probe(done.files[0])
+    assert (probe.tags["title"], probe.tags["artist"], probe.has_cover) == ("Another", "Somebody Else", True)
+    with pytest.raises(BookError, match="cover"):
+        run(book, cover=tmp_path / "none.png")
