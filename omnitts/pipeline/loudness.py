@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -142,8 +143,19 @@ def true_peaks(samples: FloatArray, threshold: float) -> FloatArray:
     edges = np.flatnonzero(np.diff(near, prepend=False, append=False))
     for start, end in edges.reshape(-1, 2):
         low, high = max(0, start - OVERSAMPLING_TAPS), min(len(samples), end + OVERSAMPLING_TAPS)
-        fine = np.abs(signal.resample_poly(samples[low:high], OVERSAMPLING, 1)).reshape(-1, OVERSAMPLING).max(axis=1)
+        oversampled = signal.resample_poly(samples[low:high], OVERSAMPLING, 1, window=_oversampling_filter())
+        fine = np.abs(oversampled).reshape(-1, OVERSAMPLING).max(axis=1)
         fine[1:] = np.maximum(fine[1:], fine[:-1])  # what lies between two samples belongs to both
         inner = slice(start - low, end - low)
         peaks[start:end] = np.maximum(peaks[start:end], fine[inner])
     return peaks
+
+
+@cache
+def _oversampling_filter() -> FloatArray:
+    """scipy's own low-pass for this ratio, designed once: it would design it anew for each of thousands of peaks."""
+    from scipy import signal
+
+    half_length = 10 * OVERSAMPLING
+    taps = signal.firwin(2 * half_length + 1, 1 / OVERSAMPLING, window=("kaiser", 5.0))
+    return np.asarray(taps, dtype=np.float32)
