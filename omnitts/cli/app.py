@@ -11,13 +11,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
 from omnitts import __version__
-from omnitts.cli import chat, check, doctor, job, models, narrate, plan, speak, transcribe, voices
+from omnitts.cli import chat, check, doctor, evaluate, job, models, narrate, plan, speak, transcribe, voices
 from omnitts.cli.console import print_error, set_up_logging
 from omnitts.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, OmnittsError, OutputError, UsageError
 
@@ -43,6 +44,7 @@ app.command("speak", epilog=speak.EPILOG)(speak.command)
 app.command("check", epilog=check.EPILOG)(check.command)
 app.command("chat", epilog=chat.EPILOG)(chat.command)
 app.command("transcribe", epilog=transcribe.EPILOG)(transcribe.command)
+app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.command)
 app.add_typer(job.app, name="job")
 app.add_typer(voices.app, name="voices")
 app.add_typer(models.app, name="models")
@@ -68,8 +70,8 @@ def main() -> NoReturn:
     """Console entry point."""
     signal.signal(signal.SIGTERM, _terminate)
     # A stream that the caller closed (`>&-`) is None in Python: what is written there is lost, as it is in C.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open as long as the process
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - open as long as the process
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - open as long as the process
     sys.exit(run(sys.argv[1:]))
 
 
@@ -120,9 +122,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _stopped(what: str, status: int, *, as_json: bool) -> int:
     """The last word of a run that was stopped from outside."""
-    print_error(
-        OmnittsError(what, hint="the same command goes on where it stopped"), as_json=as_json, exit_code=status
-    )
+    print_error(OmnittsError(what, hint="the same command goes on where it stopped"), as_json=as_json, exit_code=status)
     return status
 
 

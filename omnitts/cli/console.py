@@ -66,11 +66,18 @@ def print_error(error: OmnittsError, *, as_json: bool, exit_code: int | None = N
         typer.echo(error.hint, err=True)
 
 
+class _Messages(logging.Handler):
+    """Log lines as remarks: they go where standard error is now, so above a live bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        remark(self.format(record))
+
+
 def set_up_logging(*, debug: bool, quiet: bool) -> None:
     """omnitts speaks from INFO up (ERROR when quiet, all when debugging); libraries' chatter only when debugging."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     level = logging.DEBUG if debug else logging.ERROR if quiet else logging.INFO
-    handler = logging.StreamHandler()
+    handler = _Messages()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s" if debug else "%(message)s"))
     logger = logging.getLogger("omnitts")
     logger.handlers[:] = [handler]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from omnitts.cli.console import messages, print_json, remark
@@ -12,6 +12,9 @@ from omnitts.progress import Event, Silent
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
+
+ASSEMBLY_STEPS = MappingProxyType({"measure": "measuring loudness", "encode": "writing the file"})
+PROBLEMS_SHOWN = 5
 
 
 class Display(Protocol):
@@ -55,12 +58,16 @@ class PlainLines(Nothing):
 
     def __init__(self) -> None:
         self._chapter: int | None = None
+        self._step = ""
 
     def emit(self, event: Event) -> None:
         data = event.data
         if event.name == "judged" and data["chapter"] != self._chapter:
             self._chapter = data["chapter"]
             remark(f"chapter {data['chapter']}: {data['chapter_title']}{_left(data)}")
+        elif event.name == "assembly" and data["step"] in ASSEMBLY_STEPS and data["step"] != self._step:
+            self._step = data["step"]
+            remark(ASSEMBLY_STEPS[data["step"]])
         line = sentence_of(event)
         if line:
             remark(line)
@@ -72,6 +79,8 @@ class LiveBar(Nothing):
     def __init__(self) -> None:
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
+        self._take = ""  # what goes before a chapter's title from the second take on
+        self._step = ""
 
     def __enter__(self) -> LiveBar:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -98,38 +107,61 @@ class LiveBar(Nothing):
     def emit(self, event: Event) -> None:
         assert self._bar is not None
         data = event.data
-        if event.name == "speaking":
-            if self._task is not None:
-                self._bar.remove_task(self._task)
-            description = "speaking" if data["take"] == 0 else f"take {data['take'] + 1}"
-            self._task = self._bar.add_task(description, total=data["audio_s"] or None, detail="loading the engine")
-        elif event.name == "judged" and self._task is not None:
+        if event.name == "checking":
+            self._start("checking", data["audio_s"], "loading speech recognition")
+        elif event.name == "speaking":
+            self._take = "" if data["take"] == 0 else f"take {data['take'] + 1}: "
+            self._start(f"{self._take}speaking", data["audio_s"], "loading the engine")
+        elif event.name == "judged":
             title = data["chapter_title"] or f"chapter {data['chapter']}"
             detail = f"{data['pieces_done']}/{data['pieces_total']} pieces{_left(data)}"
-            self._bar.update(self._task, completed=data["audio_done_s"], description=_shorten(title), detail=detail)
-        elif event.name == "assembling":
-            if self._task is not None:
-                self._bar.remove_task(self._task)
-            self._task = self._bar.add_task("assembling", total=None, detail=data["step"])
+            self._update(completed=data["audio_done_s"], description=_shorten(self._take + title), detail=detail)
+        elif event.name == "assembly" and data["step"] in ASSEMBLY_STEPS:
+            description = ASSEMBLY_STEPS[data["step"]]
+            if description != self._step:
+                self._step = description
+                self._start(description, data["total_s"])
+            detail = f"{minutes(data['done_s'])} of {minutes(data['total_s'])}"
+            self._update(completed=data["done_s"], total=data["total_s"], detail=detail)
         line = sentence_of(event)
         if line:
             self._bar.console.print(line, markup=False)
+
+    def _start(self, description: str, total_s: float, detail: str = "") -> None:
+        """A new bar in place of the last one."""
+        assert self._bar is not None
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(description, total=total_s or None, detail=detail)
+
+    def _update(self, **changes: Any) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, **changes)
 
 
 def sentence_of(event: Event) -> str:
     """The line a person should see for an event, or nothing."""
     data = event.data
     if event.name == "planned":
-        reused = f", {data['reused']} pieces already spoken" if data["reused"] else ""
-        return (
-            f"{data['title']}: {count(data['chapters'], 'chapter')}, {data['words']:,} words, "
+        reused = f", {count(data['reused'], 'piece')} already spoken" if data["reused"] else ""
+        size = (
+            f"{data['title']}: {count(data['chapters'], 'chapter')}, {count(data['words'], 'word')}, "
             f"{count(data['pieces'], 'piece')}, about {minutes(data['audio_s'])} of audio{reused}"
         )
+        return "\n".join([size, *_problems(data["problems"])])
+    if event.name == "checking":
+        return f"checking {count(data['pieces'], 'piece')} spoken before"
     if event.name in ("remark", "engine"):
         return str(data["text"])
     if event.name == "judged" and not data["accepted"]:
         return f"  take {data['take'] + 1} rejected ({'; '.join(data['reasons'])}): {_shorten(data['text'], 60)}"
     return ""
+
+
+def _problems(problems: list[dict[str, str]]) -> list[str]:
+    lines = [": ".join(part for part in ("problem", item["where"], item["what"]) if part) for item in problems]
+    hidden = len(lines) - PROBLEMS_SHOWN
+    return lines[:PROBLEMS_SHOWN] + ([f"... and {hidden} more: omnitts plan shows all"] if hidden > 0 else [])
 
 
 def _left(data: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from omnitts.cli.console import print_json, remark
 from omnitts.cli.options import DebugOption, JsonOption, QuietOption
-from omnitts.errors import JobError
+from omnitts.errors import JobError, OutputError
 
 if TYPE_CHECKING:
     from omnitts.pipeline.job import Job, JobFolder
@@ -25,6 +25,7 @@ def list_jobs(as_json: JsonOption = False, quiet: QuietOption = False, debug: De
 
     [bold]Example[/bold]: omnitts job list
     """
+    from rich.markup import escape
     from rich.table import Table
 
     from omnitts.cli.tables import print_table
@@ -39,9 +40,13 @@ def list_jobs(as_json: JsonOption = False, quiet: QuietOption = False, debug: De
         return
     table = Table("job", "title", "pieces", "accepted", "rejected", "to do", "size", box=None, pad_edge=False)
     for row in rows:
+        size = f"{row['bytes'] / 1e6:.0f} MB"
+        if row["problem"]:
+            table.add_row(row["job"], escape(row["problem"]), "", "", "", "", size)
+            continue
         table.add_row(
-            row["job"], row["title"], str(row["pieces"]), str(row["accepted"]), str(row["rejected"]),
-            str(row["pending"] + row["spoken"]), f"{row['bytes'] / 1e6:.0f} MB",
+            row["job"], escape(row["title"]), str(row["pieces"]), str(row["accepted"]), str(row["rejected"]),
+            str(row["pending"] + row["spoken"]), size,
         )  # fmt: skip
     print_table(table)
 
@@ -111,19 +116,18 @@ def clean(
 
     [bold]Examples[/bold]: omnitts job clean moby-dick · omnitts job clean --all --remove
     """
-    import shutil
-
     from omnitts.errors import UsageError
-    from omnitts.pipeline.job import find_jobs, open_job
+    from omnitts.pipeline.job import find_jobs, open_job, remove_job
 
     if (name is None) != everything:
         raise UsageError("name one job, or give --all", where="omnitts job clean", hint="see omnitts job list")
     freed = {}
     for folder in find_jobs() if name is None else [_find(name)]:
-        with open_job(folder, must_exist=True) as job:
-            freed[folder.name] = _size(folder) if remove else job.prune()
         if remove:
-            shutil.rmtree(folder.path)
+            freed[folder.name] = remove_job(folder)
+            continue
+        with open_job(folder, must_exist=True) as job:
+            freed[folder.name] = job.prune()
     if as_json:
         print_json({"event": "cleaned", "bytes": freed})
     else:
@@ -145,10 +149,14 @@ def _find(name: str) -> JobFolder:
 
 
 def _summary(folder: JobFolder) -> dict[str, Any]:
+    """One job's line; a job that cannot be read does not hide the others."""
     from omnitts.pipeline.job import read_job
 
-    with read_job(folder) as job:
-        return {"job": folder.name, **_facts(job), "bytes": _size(folder)}
+    try:
+        with read_job(folder) as job:
+            return {"job": folder.name, **_facts(job), "bytes": _size(folder), "problem": ""}
+    except (JobError, OutputError) as error:
+        return {"job": folder.name, "title": "", "bytes": _size(folder), "problem": error.what}
 
 
 def _facts(job: Job) -> dict[str, Any]:

@@ -28,6 +28,10 @@ class Eta:
         self._pieces = 0
         self._retakes_s = 0.0  # spoken, but rejected: to be spoken again
 
+    def expect(self, left_s: float) -> None:
+        """So much is left to finish: a wave of takes begins, or checks have reopened what was done."""
+        self.total_s = self.done_s + left_s
+
     def finish(self, work_s: float, *, again: bool = False) -> None:
         """A piece was spoken and judged; ``again`` when it has to be spoken once more."""
         if self._started_at is None:

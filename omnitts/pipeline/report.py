@@ -7,14 +7,14 @@ given by the checks. Figures are summed from pieces, so that no figure of a book
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omnitts import __version__
 from omnitts.audio import write_atomically
-from omnitts.pipeline.job import Job, Take
+from omnitts.pipeline.job import Job
 from omnitts.pipeline.loudness import Loudness
 from omnitts.pipeline.plan import Plan
 from omnitts.pipeline.stitch import PieceSpan, Timeline
@@ -46,13 +46,10 @@ def build_report(
 ) -> dict[str, Any]:
     """The whole report. ``facts`` are what only the recipe knows (source, files, engine, voice, settings)."""
     places = {(piece.chapter_idx, place): piece for piece, place in _placed(timeline)}
-    takes = {key: job.takes(key) for key in {utterance.id for utterance in plan.utterances}}
-    best = {key: job.best_take(key) for key in takes}
     chapters = []
     for chapter_idx, utterances in _by_chapter(plan):
         pieces = [
-            _piece(utterance, best[utterance.id], takes[utterance.id], timeline, places[chapter_idx, place])
-            for place, utterance in enumerate(utterances)
+            _piece(utterance, job, timeline, places[chapter_idx, place]) for place, utterance in enumerate(utterances)
         ]
         span = timeline.chapters[chapter_idx]
         title = next(chapter.title for chapter in plan.chapters if chapter.chapter_idx == chapter_idx)
@@ -101,9 +98,8 @@ def write_report(report: Mapping[str, Any], path: Path) -> None:
     write_atomically(path, (json.dumps(report, ensure_ascii=False, indent=1) + "\n").encode())
 
 
-def _piece(
-    utterance: Utterance, best: Take | None, takes: Sequence[Take], timeline: Timeline, place: PieceSpan
-) -> dict[str, Any]:
+def _piece(utterance: Utterance, job: Job, timeline: Timeline, place: PieceSpan) -> dict[str, Any]:
+    takes, best = job.takes(utterance.id), job.best_take(utterance.id)
     assert best is not None, "a finished job has a take of every utterance"
     verdict = best.verdict or Verdict(accepted=not best.failure)
     start_s, end_s = timeline.seconds(place.start), timeline.seconds(place.end)

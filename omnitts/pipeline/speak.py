@@ -91,7 +91,7 @@ class _Run:
         self.by_id = {piece.id: piece for piece in pieces}
         self._lines: dict[str, float] = {}  # least similarity, by digest of the voice
         self._judges = Judges(stage.checker, stage.job.folder, stage.casting)
-        self._eta = Eta(sum(piece.estimate_s for piece, _ in self._open()))
+        self._eta = Eta(0.0)
         self._num_spoken, self._audio_s, self._speak_s = 0, 0.0, 0.0
         self._wave = _Wave()
         self._started_s = time.perf_counter()
@@ -133,6 +133,7 @@ class _Run:
         if not claimed:
             return
         take = claimed[0][1]
+        self._eta.expect(sum(piece.estimate_s for piece, _ in self._open()))
         self._begin_wave(take, [piece for piece, _ in claimed])
         requests = (self._request(piece, piece.id, piece.text, take) for piece, _ in claimed)
         for speech in self.stage.fleet.speak(requests):
@@ -182,13 +183,22 @@ class _Run:
     def judge_leftovers(self) -> None:
         """Takes that an earlier run did not live to judge are heard; verdicts it gave follow this run's thresholds."""
         revision = self.stage.checker.revision
+        unheard = []
         for piece in self.pieces:
             for take in self.stage.job.takes(piece.id):
                 if take.verdict is None or take.checks != revision:
-                    self._judge(piece, take)
+                    unheard.append((piece, take.clip.take))
                 else:
                     self._decide(piece, take, take.verdict)
+        if not unheard:
+            return
+        audio_s = sum(piece.estimate_s for piece, _ in unheard)
+        self._wave, self._eta = _Wave(len(unheard)), Eta(audio_s)
+        self.stage.progress.emit(Event("checking", {"pieces": len(unheard), "audio_s": round(audio_s, 1)}))
+        for piece, number in unheard:
+            self._judge(piece, next(take for take in self.stage.job.takes(piece.id) if take.clip.take == number))
         self._finish_judging()
+        self._eta = Eta(0.0)  # listening again says nothing about the pace of speaking
 
     def recall_similarity(self) -> None:
         """The similarity lines that an earlier run settled."""
@@ -206,7 +216,7 @@ class _Run:
         for digest in self._voice_digests():
             pieces = [piece for piece in self.pieces if self._digest_of(piece) == digest]
             if digest not in self._lines:
-                firsts = [take.verdict for piece in pieces for take in job.takes(piece.id)[:1] if take.verdict]
+                firsts = (take.verdict for piece in pieces for take in job.takes(piece.id)[:1] if take.verdict)
                 self._lines[digest] = similarity_band(firsts, self.stage.checker.options)
                 job.put({self._line_key(digest): repr(self._lines[digest])})
             for piece in pieces:

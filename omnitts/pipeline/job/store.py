@@ -10,6 +10,7 @@ take failed: speak it again while takes are left). Those that the present plan n
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,11 +21,13 @@ from pathlib import Path
 import filelock
 
 from omnitts.audio import Waveform, encode, write_atomically
-from omnitts.errors import JobError
+from omnitts.errors import JobError, OmnittsError, OutputError
+from omnitts.paths import HOME_VARIABLE
 from omnitts.pipeline.job.layout import JobFolder, clip_name
 from omnitts.types import Clip, Utterance, Verdict
 
 SCHEMA_VERSION = 1
+AFRESH = "move the job folder away to start afresh"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS pieces (
@@ -222,17 +225,22 @@ def open_job(folder: JobFolder, *, must_exist: bool = False) -> Iterator[Job]:
     """Opens (or makes) a job and holds its lock. Raises `JobError`: in use, damaged, unknown, of another version."""
     if must_exist and not folder.store.exists():
         raise JobError("no such job", where=folder.name, hint="omnitts job list shows the jobs there are")
-    folder.clips.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder.lock)
     try:
+        folder.clips.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
         hint = "another omnitts is working on it: wait for it or stop it"
         raise JobError("this job is in use", where=str(folder.path), hint=hint) from error
+    except OSError as error:
+        hint = f"give a folder that can be written: --job FOLDER, or the variable {HOME_VARIABLE}"
+        what = f"the job folder cannot be made or written ({error.strerror or error})"
+        raise JobError(what, where=str(folder.path), hint=hint) from error
     try:
         connection = _connect(folder.store)
         try:
-            yield Job(folder, connection)
+            with _readable_errors(folder.store):
+                yield Job(folder, connection)
         finally:
             connection.close()
     finally:
@@ -244,13 +252,50 @@ def read_job(folder: JobFolder) -> Iterator[Job]:
     """Opens a job only to look at it, also while another process works in it."""
     connection = _connect(folder.store)
     try:
-        yield Job(folder, connection)
+        with _readable_errors(folder.store):
+            yield Job(folder, connection)
     finally:
         connection.close()
 
 
+def remove_job(folder: JobFolder) -> int:
+    """Removes a job that nobody works in; returns the bytes freed. Files that are no part of the job stay.
+
+    Raises `JobError`: in use, damaged, unknown.
+    """
+    with open_job(folder, must_exist=True):
+        sizes = [path.stat().st_size for path in (folder.store, *folder.clips.rglob("*")) if path.is_file()]
+        shutil.rmtree(folder.clips)
+    for path in (*folder.path.glob(f"{folder.store.name}*"), folder.lock):
+        path.unlink(missing_ok=True)
+    if not any(folder.path.iterdir()):
+        folder.path.rmdir()
+    return sum(sizes)
+
+
+@contextmanager
+def _readable_errors(store: Path) -> Iterator[None]:
+    """What SQLite reports while a job is open, as `OutputError` (no room, no access) or `JobError` (damage)."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _store_error(error, store) from error
+
+
+def _store_error(error: sqlite3.DatabaseError, store: Path) -> OmnittsError:
+    primary_code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if primary_code == sqlite3.SQLITE_FULL:
+        hint = "free some space and run the same command again: finished work is kept"
+        return OutputError("the disk is full", where=str(store), hint=hint)
+    if primary_code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
+        hint = f"check the disk and the permissions, or set {HOME_VARIABLE} to another folder"
+        return OutputError(f"the job store cannot be written ({error})", where=str(store), hint=hint)
+    if primary_code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return JobError("this job is in use", where=str(store.parent), hint="try again in a moment")
+    return JobError(f"the job store is damaged ({error})", where=str(store), hint=AFRESH)
+
+
 def _connect(store: Path) -> sqlite3.Connection:
-    hint = "move the job folder away to start afresh"
     try:
         connection = sqlite3.connect(store)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -261,11 +306,11 @@ def _connect(store: Path) -> sqlite3.Connection:
             with connection:
                 connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION),))
     except sqlite3.DatabaseError as error:
-        raise JobError(f"the job store is damaged ({error})", where=str(store), hint=hint) from error
+        raise _store_error(error, store) from error
     if row is not None and int(row[0]) != SCHEMA_VERSION:
         connection.close()
         raise JobError(
-            f"the job store has version {row[0]}, this omnitts reads {SCHEMA_VERSION}", where=str(store), hint=hint
+            f"the job store has version {row[0]}, this omnitts reads {SCHEMA_VERSION}", where=str(store), hint=AFRESH
         )
     return connection
 
