@@ -71,7 +71,8 @@ def command(
     from omnitts.pipeline.transcribe import TranscribeOptions, transcribe
 
     options = TranscribeOptions(
-        files=tuple(dict.fromkeys(files)), out=out, formats=tuple(dict.fromkeys(formats or ["txt"])), language=language or "",
+        files=tuple(dict.fromkeys(files)), out=out, formats=tuple(dict.fromkeys(formats or ["txt"])),
+        language=language or "",
         engine=engine, model=model or "", prompt=prompt or "", device=device, dtype=dtype,
         quantise=quantise,  # type: ignore[arg-type]
     )  # fmt: skip
