@@ -140,7 +140,8 @@ def command(
     """Read a book aloud into a finished audiobook, every sentence checked. The same command again resumes."""
     from omnitts.cli.display import display
     from omnitts.pipeline.check.judge import QualityOptions
-    from omnitts.pipeline.narrate import NarrateOptions, narrate
+    from omnitts.pipeline.narrate import narrate
+    from omnitts.pipeline.narrate_options import NarrateOptions
     from omnitts.pipeline.read import ReadOptions
 
     options = NarrateOptions(

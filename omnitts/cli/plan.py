@@ -55,7 +55,8 @@ def command(
     debug: DebugOption = False,
 ) -> None:
     """Show chapters, what is skipped and why, the length, the time it will take, and problems (then exit status 2)."""
-    from omnitts.pipeline.narrate import NarrateOptions, survey
+    from omnitts.pipeline.narrate import survey
+    from omnitts.pipeline.narrate_options import NarrateOptions
     from omnitts.pipeline.read import ReadOptions
     from omnitts.pipeline.read.dump import write_dump
 

@@ -5,77 +5,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from omnitts.engines.base import Engine
 from omnitts.engines.checkpoints import mouths_present
 from omnitts.engines.registry import EngineOptions, choose_engine, open_engine
-from omnitts.errors import EXIT_FLAGGED, EXIT_OK, BookError, OutputError, UsageError
+from omnitts.errors import EXIT_FLAGGED, EXIT_OK, BookError, UsageError
 from omnitts.fleet.base import LOCAL, RAY, FleetOptions, open_fleet
-from omnitts.pipeline.cast import NARRATOR, Cast, ready_voice
-from omnitts.pipeline.check.judge import Checker, QualityOptions
+from omnitts.pipeline.cast import Cast, ready_voice
+from omnitts.pipeline.check.judge import Checker
 from omnitts.pipeline.estimate import estimate_time, remember_speed
-from omnitts.pipeline.formats import choose_format
-from omnitts.pipeline.job import Job, JobFolder, Status, job_folder_for, open_job
-from omnitts.pipeline.master import Mastered, load_master, master
+from omnitts.pipeline.finishing import engine_speed, facts_of, master_book, stitch_book
+from omnitts.pipeline.job import Job, Status, open_job
+from omnitts.pipeline.narrate_options import STDIN, NarrateOptions
+from omnitts.pipeline.places import job_of, output_of, refuse_early, report_of
 from omnitts.pipeline.plan import Plan, PlanOptions, SoundSettings, count_words, plan
-from omnitts.pipeline.read import ReadOptions, read_book, select_chapters
+from omnitts.pipeline.read import read_book, select_chapters
 from omnitts.pipeline.report import StageTimes, build_report, write_report
 from omnitts.pipeline.speak import SpeakOptions, Stage, speak
-from omnitts.pipeline.staging import staged
-from omnitts.pipeline.stitch import ChapterAudio, PieceAudio, Timeline, stitch
-from omnitts.pipeline.tags import Tags
 from omnitts.pipeline.text.options import TextOptions
 from omnitts.pipeline.voices.library import resolve_voice
 from omnitts.progress import Event, Progress
-from omnitts.types import Book, Utterance
+from omnitts.types import Book
 
 logger = logging.getLogger(__name__)
-
-STDIN = "-"
-DEFAULT_FORMAT = "m4b"
-
-
-@dataclass(frozen=True)
-class NarrateOptions:
-    """What `omnitts narrate` is told; names are the flags'. ``source`` is a path or ``-``; ``out`` None is beside it.
-
-    ``sample_s`` speaks only the first stretch; ``job`` None is a folder chosen by source and output. ``title``,
-    ``author`` and ``cover`` replace the book's own.
-    ``cluster`` is the address of its workers (`FleetOptions`); empty for this process.
-    """
-
-    source: str
-    out: Path | None = None
-    format: str = ""
-    split: str = "none"
-    master: str = "audiobook"
-    report: Path | None = None
-    job: Path | None = None
-    sample_s: float | None = None
-    chapters: str = ""
-    title: str = ""
-    author: str = ""
-    cover: Path | None = None
-    reading: ReadOptions = field(default_factory=ReadOptions)
-    lexicon: tuple[Path, ...] = ()
-    language: str = ""
-    voice: str | None = None
-    voice_text: str | None = None
-    engine: str = "auto"
-    model: str = ""
-    device: str = "auto"
-    cluster: str = ""
-    speed: float = 1.0
-    seed: int = 0
-    quality: QualityOptions = field(default_factory=QualityOptions)
-    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,12 +57,11 @@ def narrate(options: NarrateOptions, progress: Progress) -> Narration:
     started_s = time.perf_counter()
     book = read_source(options)
     out = output_of(options, book)
-    _refuse_early(out, options)
+    refuse_early(out, options)
     cast, engine = cast_and_engine(options, book)
     planned = plan_for(options, book, cast, engine)
-    folder = JobFolder(options.job) if options.job else job_folder_for(_source_key(options, book), full_output(out))
     with (
-        open_job(folder) as job,
+        open_job(job_of(options, book, out)) as job,
         open_fleet(engine, RAY if options.cluster else LOCAL, _fleet_options(options)) as fleet,
         closing(Checker(options.quality, planned.language)) as checker,
     ):
@@ -112,7 +69,7 @@ def narrate(options: NarrateOptions, progress: Progress) -> Narration:
         _tell_plan(planned, job, engine, progress)
         stage = Stage(
             job, fleet, checker, cast,
-            SpeakOptions(options.quality.takes, options.seed, _engine_speed(options, engine)), progress,
+            SpeakOptions(options.quality.takes, options.seed, engine_speed(options.speed, engine)), progress,
             [chapter.title for chapter in planned.chapters if chapter.chapter_idx is not None],
         )  # fmt: skip
         work = speak(stage, planned.utterances)
@@ -123,10 +80,10 @@ def narrate(options: NarrateOptions, progress: Progress) -> Narration:
         remember_speed(engine.name, work.audio_s, work.wall_s)
         times = StageTimes(work.speak_s, work.check_s, ended_s - assembly_started_s, ended_s - started_s)
         report = build_report(
-            planned, job, timeline, facts=_facts(options, book, cast, engine, mastered),
+            planned, job, timeline, facts=facts_of(options, book, cast, engine, mastered),
             loudness_before=mastered.loudness_before, loudness_after=mastered.loudness_after, times=times,
         )  # fmt: skip
-    report_file = options.report or out.with_name(out.name.removesuffix(out.suffix) + ".report.json")
+    report_file = report_of(options, out)
     write_report(report, report_file)
     return Narration(mastered.files, report_file, report)
 
@@ -207,7 +164,7 @@ def plan_for(options: NarrateOptions, book: Book, cast: Cast, engine: Engine) ->
 def _plan(options: NarrateOptions, book: Book, cast: Cast, engine: Engine) -> Plan:
     capabilities = engine.capabilities
     sound = SoundSettings(
-        engine.name, engine.revision, options.seed, _engine_speed(options, engine), capabilities.languages
+        engine.name, engine.revision, options.seed, engine_speed(options.speed, engine), capabilities.languages
     )
     reading = TextOptions(language=options.language, lexicon=options.lexicon, budget_s=capabilities.budget_s)
     return plan(book, cast, PlanOptions(sound, reading))
@@ -231,97 +188,7 @@ def sample_of(planned: Plan, seconds: float) -> Plan:
     return replace(planned, utterances=tuple(kept), chapters=chapters)
 
 
-def stitch_book(planned: Plan, job: Job, options: NarrateOptions, engine: Engine) -> Timeline:
-    """The best take of every utterance, chapter by chapter, with the pauses between them."""
-    chapters = []
-    for chapter in planned.chapters:
-        if chapter.chapter_idx is None:
-            continue
-        utterances = [utterance for utterance in planned.utterances if utterance.chapter_idx == chapter.chapter_idx]
-        pieces = [PieceAudio(utterance.id, _clip_of(job, utterance), utterance.pause_s) for utterance in utterances]
-        chapters.append(ChapterAudio(chapter.title, pieces))
-    tempo = options.speed / _engine_speed(options, engine)
-    return stitch(chapters, engine.capabilities.sample_rate, speed=tempo)
-
-
-def master_book(
-    timeline: Timeline,
-    book: Book,
-    cast: Cast,
-    engine: Engine,
-    options: NarrateOptions,
-    out: Path,
-    progress: Progress,
-) -> Mastered:
-    """Writes the finished file(s), tagged with who wrote the book and what spoke it."""
-    chosen = load_master(options.master, format=options.format, split=options.split, cover=book.cover)
-    narrator = cast[NARRATOR]
-    tags = Tags(
-        title=book.title,
-        authors=book.authors,
-        narrator=narrator.name if narrator else "",
-        language=book.language,
-        date=book.date,
-        publisher=book.publisher,
-        description=book.description,
-        engine=engine.description,
-        model_revision=engine.revision,
-        voice_digest=narrator.digest if narrator else "",
-    )
-    return master(timeline, tags, out, chosen, progress)
-
-
-# Where things go ------------------------------------------------------------------------------------------------------
-
-
-def output_of(options: NarrateOptions, book: Book) -> Path:
-    """The file (or, split, the folder) to write: as given, else beside the source and named after it."""
-    if options.out is not None:
-        return options.out
-    kind = options.format or DEFAULT_FORMAT
-    source = Path(_safe_name(book.title)) if options.source == STDIN else Path(options.source)
-    stem = source.name.removesuffix(source.suffix) + (".sample" if options.sample_s is not None else "")
-    return source.with_name(stem if options.split != "none" else f"{stem}.{kind}")
-
-
-def full_output(out: Path) -> Path:
-    """The output of the whole book, whose job a sample shares: what the sample spoke is not spoken again."""
-    return out.with_name(out.name.replace(".sample", "", 1))
-
-
-def _safe_name(title: str) -> str:
-    kept = "".join(char if char.isalnum() or char in " -_'" else " " for char in title)
-    return " ".join(kept.split())[:80] or "book"
-
-
-def _refuse_early(out: Path, options: NarrateOptions) -> None:
-    """What would fail after hours of speaking fails now: an unknown format, a place that cannot be written."""
-    is_folder = options.split != "none"
-    choose_format(options.format, out, is_folder=is_folder)
-    load_master(options.master)
-    if is_folder and out.is_file():
-        raise OutputError("this is a file, not a folder", where=str(out), hint="choose another -o for --split")
-    if not is_folder and out.is_dir():
-        raise OutputError("this is a folder, not a file", where=str(out), hint=f"try -o {out / 'book.m4b'}")
-    if options.source != STDIN and out.exists() and out.samefile(options.source):
-        raise OutputError("the output would overwrite the source", where=str(out), hint="choose another -o")
-    with staged(out):
-        pass
-
-
-def _source_key(options: NarrateOptions, book: Book) -> str:
-    if options.source != STDIN:
-        return str(Path(options.source).absolute())
-    text = "\0".join(chapter.text for chapter in book.chapters)
-    return "stdin " + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 # Small parts ----------------------------------------------------------------------------------------------------------
-
-
-def _engine_speed(options: NarrateOptions, engine: Engine) -> float:
-    """The part of ``--speed`` that the engine does itself; assembly does the rest."""
-    return options.speed if engine.capabilities.speed else 1.0
 
 
 def _engine_options(options: NarrateOptions) -> EngineOptions:
@@ -330,12 +197,6 @@ def _engine_options(options: NarrateOptions) -> EngineOptions:
 
 def _fleet_options(options: NarrateOptions) -> FleetOptions:
     return FleetOptions(_engine_options(options), options.cluster)
-
-
-def _clip_of(job: Job, utterance: Utterance) -> Path:
-    take = job.best_take(utterance.id)
-    assert take is not None, "speaking ended without a take"
-    return job.folder.clip(take.clip.file)
 
 
 def _start_job(job: Job, planned: Plan, options: NarrateOptions, out: Path) -> None:
@@ -362,23 +223,3 @@ def _tell_plan(planned: Plan, job: Job, engine: Engine, progress: Progress) -> N
         )
     )
     progress.emit(Event("engine", {"name": engine.name, "text": engine.description}))
-
-
-def _facts(options: NarrateOptions, book: Book, cast: Cast, engine: Engine, mastered: Mastered) -> dict[str, Any]:
-    voices = [voice for voice in cast.voices if voice is not None]
-    return {
-        "source": book.source,
-        "files": [str(file) for file in mastered.files],
-        "engine": {"name": engine.name, "revision": engine.revision, "description": engine.description},
-        "voices": [{"name": voice.name, "sha256": voice.digest} for voice in voices],
-        "settings": {
-            "seed": options.seed,
-            "takes": options.quality.takes,
-            "speed": options.speed,
-            "check": options.quality.check,
-            "max_wer": options.quality.max_wer,
-            "min_sim": options.quality.min_sim,
-            "master": options.master,
-        },
-        "gain_db": round(mastered.gain_db, 2),
-    }

@@ -17,7 +17,8 @@ from omnitts import ffmpeg
 from omnitts.errors import BookError, EngineError, ModelError, OutputError, UsageError, VoiceError
 from omnitts.pipeline.check.judge import QualityOptions
 from omnitts.pipeline.job import find_jobs, open_job
-from omnitts.pipeline.narrate import NarrateOptions, Narration, narrate
+from omnitts.pipeline.narrate import Narration, narrate
+from omnitts.pipeline.narrate_options import NarrateOptions
 from omnitts.progress import Event
 
 UNCHECKED = QualityOptions(check=False)
@@ -198,7 +199,8 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 from omnitts.pipeline.check.judge import QualityOptions
-from omnitts.pipeline.narrate import NarrateOptions, narrate
+from omnitts.pipeline.narrate import narrate
+from omnitts.pipeline.narrate_options import NarrateOptions
 
 class Killer:
     left = int(sys.argv[3])
