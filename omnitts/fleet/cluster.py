@@ -151,8 +151,7 @@ def _start() -> Cluster:
     folder = Path(tempfile.mkdtemp(prefix="omnitts-ray-", dir=root if len(str(root)) < LONGEST_FOLDER else "/tmp"))
     if "ray" not in sys.modules:  # Ray reads these once
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # its name for "loopback only"
-        if not os.environ.get("RAY_AUTH_MODE"):
-            os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     if not os.environ.get("RAY_AUTH_TOKEN_PATH"):
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray writes one into the home folder
     try:
@@ -165,6 +164,7 @@ def _start() -> Cluster:
 
 def _init(address: str, shown: str, **settings: object) -> Cluster:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # or Ray prints on standard output when a worker dies
     ray = importlib.import_module("ray")
     try:
         with _own_signals():

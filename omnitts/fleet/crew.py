@@ -42,6 +42,7 @@ class Post:
     actor: Any
     call: Any = None
     host: str = ""
+    pid: int = 0
     room: int = 0
     in_hand: list[SpeechRequest] = field(default_factory=list)
     voices: set[str] = field(default_factory=set)

@@ -7,7 +7,6 @@ a `Voice` that lives there; `keep_prompts` stores at home what a worker heard in
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from omnitts.types import Voice
 logger = logging.getLogger(__name__)
 
 PROMPT_PATTERN = "prompt-*-{digest}.safetensors"  # as `omnitts.engines.voice_prompt` names them
-CACHE_FOLDER = "cluster_voices"
+PROMPT_FOLDER = "voice_prompts"  # in the cache: where it keeps those of voices that are not in the library
+CLIP_FOLDER = "cluster_voices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +45,31 @@ def pack(voice: Voice) -> VoiceParcel:
 
 def unpack(parcel: VoiceParcel) -> Voice:
     """The voice with its files on this machine. Raises `OutputError` when the cache cannot be written."""
-    folder = paths.cache_dir() / CACHE_FOLDER / parcel.voice.digest
-    clip = folder / parcel.voice.audio.name
-    for path, data in [(clip, parcel.recording), *((folder / name, data) for name, data in parcel.prompts.items())]:
+    clip = paths.cache_dir() / CLIP_FOLDER / parcel.voice.digest / parcel.voice.audio.name
+    prompts = paths.cache_dir() / PROMPT_FOLDER
+    for path, data in [(clip, parcel.recording), *((prompts / name, data) for name, data in parcel.prompts.items())]:
         if not path.is_file() or path.read_bytes() != data:
             write_atomically(path, data)
-    return replace(parcel.voice, audio=clip, folder=folder)
+    return replace(parcel.voice, audio=clip, folder=None)
 
 
 def repack(parcel: VoiceParcel) -> VoiceParcel:
     """The same parcel with the prompts that lie on this machine now. Called where `unpack` was."""
-    folder = paths.cache_dir() / CACHE_FOLDER / parcel.voice.digest
-    return replace(parcel, prompts=_prompts(replace(parcel.voice, folder=folder)))
+    return replace(parcel, prompts=_prompts(replace(parcel.voice, folder=None)))
 
 
 def keep_prompts(parcel: VoiceParcel) -> None:
-    """Stores a parcel's prompts with the voice itself, or in the cache, unless they are there already.
+    """Stores a parcel's prompts with a voice of the library, or in the cache, unless they are there already.
 
     A prompt that cannot be stored is only made again the next time.
     """
-    known = _prompts(parcel.voice)
-    for name, data in parcel.prompts.items():
-        if name in known:
-            continue
-        for folder in _homes(parcel.voice):
-            if folder.is_dir() and not os.access(folder, os.W_OK):
-                continue
+    folders = _homes(parcel.voice)
+    if parcel.voice.folder is not None and not parcel.voice.folder.is_relative_to(paths.voices_dir()):
+        folders = folders[1:]  # a preset's folder belongs to the package
+    for name in parcel.prompts.keys() - _prompts(parcel.voice).keys():
+        for folder in folders:
             try:
-                write_atomically(folder / name, data)
+                write_atomically(folder / name, parcel.prompts[name])
             except OutputError as error:
                 logger.debug("voice prompt not stored: %s", error)
                 continue
@@ -87,4 +84,4 @@ def _prompts(voice: Voice) -> dict[str, bytes]:
 
 def _homes(voice: Voice) -> list[Path]:
     """Where prompts of a voice may lie, the first choice first."""
-    return [folder for folder in (voice.folder, paths.cache_dir() / "voice_prompts") if folder is not None]
+    return [folder for folder in (voice.folder, paths.cache_dir() / PROMPT_FOLDER) if folder is not None]

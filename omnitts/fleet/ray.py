@@ -65,6 +65,11 @@ class RayFleet:
     def capabilities(self) -> Capabilities:
         return self._engine.capabilities
 
+    @property
+    def workers(self) -> tuple[tuple[str, int], ...]:
+        """Machine and process id of every worker that is ready to speak."""
+        return tuple((post.host, post.pid) for post in self._crew.ready) if self._crew is not None else ()
+
     def prepare(self, voices: Iterable[Voice | None]) -> None:
         backlog = Backlog(())
         wanted = {voice.digest if voice else "": voice for voice in voices}
@@ -205,7 +210,7 @@ class RayFleet:
                     where=f"{FLAG}, machine {greeting.host}",
                     hint="give every machine the same version of omnitts and the same checkpoint",
                 )
-        post.host = greeting.host
+        post.host, post.pid = greeting.host, greeting.pid
         post.room = 2 * greeting.max_batch + 1  # a batch, the next one waiting, one on its way
 
     def _learn(self, post: Post, parcel: VoiceParcel | None, backlog: Backlog) -> None:
@@ -221,8 +226,8 @@ class RayFleet:
 
     def _lose(self, crew: Crew, post: Post, backlog: Backlog, cause: BaseException) -> None:
         logger.warning(
-            "a worker on %s is lost (%s); others take over what it had in hand: %d",
-            post.host or "the cluster", type(cause).__name__, len(post.in_hand),
+            "worker %d on %s is lost (%s); others take over what it had in hand: %d",
+            post.pid, post.host or "the cluster", type(cause).__name__, len(post.in_hand),
         )  # fmt: skip
         crew.lose(post, cause)
         if post.heard is not None:

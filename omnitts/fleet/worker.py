@@ -6,6 +6,7 @@ batch across calls. Voices arrive as parcels and live in this machine's cache.
 
 from __future__ import annotations
 
+import os
 import platform
 import threading
 from collections import deque
@@ -27,6 +28,7 @@ class Greeting:
     """Who a worker is and what it speaks with, or the ``error`` that keeps it from speaking."""
 
     host: str
+    pid: int
     version: str
     revision: str = ""
     max_batch: int = 1
@@ -51,7 +53,7 @@ class Worker:
 
     def greet(self, name: str, options: EngineOptions) -> Greeting:
         """Opens the engine; no weights are loaded yet. Errors come inside the greeting, which names the machine."""
-        greeting = Greeting(platform.node(), omnitts.__version__)
+        greeting = Greeting(platform.node(), os.getpid(), omnitts.__version__)
         try:
             self._engine = open_engine(name, options)
             return replace(greeting, revision=self._engine.revision, max_batch=self._engine.capabilities.max_batch)
