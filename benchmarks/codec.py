@@ -23,37 +23,12 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from omnitts.models.codec.config import EncoderConfig, EstimatorConfig, FlowConfig, HiftConfig
 from omnitts.models.codec.flow import Flow
 from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.layers import Linear
 from omnitts.models.codec.prompt import VoicePrompt
-
-FLOW = FlowConfig(
-    vocab_size=6561,
-    speaker_size=192,
-    mel_bins=80,
-    encoder=EncoderConfig(512, 512, attention_heads=8, linear_units=2048, num_blocks=6),
-    estimator=EstimatorConfig(320, 80, 256, head_dim=64, num_heads=8, num_blocks=4, num_mid_blocks=12),
-)
-HIFT = HiftConfig(
-    mel_bins=80,
-    channels=512,
-    f0_channels=512,
-    num_harmonics=8,
-    rate_hz=24_000,
-    sine_amplitude=0.1,
-    noise_std=0.003,
-    voiced_hz=10.0,
-    upsample_rates=(8, 5, 3),
-    upsample_kernels=(16, 11, 7),
-    n_fft=16,
-    hop=4,
-    block_kernels=(3, 7, 11),
-    block_dilations=((1, 3, 5),) * 3,
-    source_kernels=(7, 7, 11),
-    source_dilations=((1, 3, 5),) * 3,
-)
+from omnitts.models.published import PUBLISHED_FLOW as FLOW
+from omnitts.models.published import PUBLISHED_HIFT as HIFT
 
 
 def plain_twin(flow: Flow) -> Flow:

@@ -21,20 +21,20 @@ from omnitts.audio import Waveform, silence
 from omnitts.engines.base import Capabilities, Speech, SpeechRequest
 from omnitts.engines.checkpoints import find_checkpoint
 from omnitts.engines.memory import is_out_of_memory
-from omnitts.engines.mgm_omni_settings import Settings
+from omnitts.engines.mgm_omni_settings import Settings, pick_device
 from omnitts.engines.prefixes import PrefixStore
 from omnitts.engines.registry import EngineOptions, refuse_language
 from omnitts.engines.scheduler import USUAL_POSITIONS, Scheduler
 from omnitts.engines.sequence import Sequence as SpeechSequence
 from omnitts.engines.sound_stage import SoundStage
 from omnitts.engines.voice_prompt import stored_prompt
-from omnitts.errors import EngineError, ModelError, UsageError, VoiceError
+from omnitts.errors import EngineError, ModelError, VoiceError
 from omnitts.models.codec.detokenizer import MAX_BATCH_FRAMES, Detokenizer
 from omnitts.models.codec.features import CODEC_RATE
 from omnitts.models.codec.loading import Codec, load_codec
 from omnitts.models.codec.prompt import VoicePrompt
 from omnitts.models.codec.streaming import SpeechStream, StreamOptions
-from omnitts.models.layout import kind_of, model_revision
+from omnitts.models.layout import CODEC_DIR, kind_of, model_revision
 from omnitts.models.mgm_omni.checkpoint import Mouth, load_mouth
 from omnitts.models.mgm_omni.config import read_json
 from omnitts.models.mgm_omni.feed_table import State, schedule
@@ -54,7 +54,6 @@ LANGUAGES = frozenset({"en", "zh"})
 BUDGET_S = 30.0
 BATCH_ON_GPU, BATCH_ON_CPU = 64, 8
 HALF_PRECISION_FROM_BYTES = 1 << 30  # smaller checkpoints stay fp32 on a CPU: exact, and fast enough
-CODEC_FOLDER = "cosyvoice2"
 EMPTY_S = 0.1
 SOUNDS_AT_ONCE_ON_CPU = 4  # more would not be faster there, and one would wait longer for the first and after a stop
 _NOTHING_SAID = SpeechResult(torch.zeros(0, 1, dtype=torch.int64), (Failure.EMPTY_TEXT,))
@@ -135,19 +134,7 @@ class MgmOmniEngine:
 
     @cached_property
     def _device(self) -> torch.device:
-        name = self._options.device
-        if name == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            device = torch.device(name)
-        except RuntimeError as error:
-            raise UsageError(
-                f"no device is called {name!r}", where="--device", hint="auto, cpu, cuda or cuda:N"
-            ) from error
-        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            hint = "see `omnitts doctor`, or leave --device away"
-            raise EngineError(f"there is no {name} on this machine", where="--device", hint=hint)
-        return device
+        return pick_device(self._options.device)
 
     @cached_property
     def _dtype(self) -> torch.dtype:
@@ -167,7 +154,7 @@ class MgmOmniEngine:
 
     @cached_property
     def _codec(self) -> Codec:
-        codec = load_codec(self.folder / CODEC_FOLDER, device=self._device, dtype=self._flow_dtype)
+        codec = load_codec(self.folder / CODEC_DIR, device=self._device, dtype=self._flow_dtype)
         codec.detokenizer.utilisation = self.utilisation
         if codec.detokenizer.rate_hz != CODEC_RATE:
             raise ModelError(
@@ -209,7 +196,7 @@ class MgmOmniEngine:
     @cached_property
     def _codec_digest(self) -> str:
         """Names the two front ends that hear a reference, without opening them."""
-        return model_revision(self.folder / CODEC_FOLDER)
+        return model_revision(self.folder / CODEC_DIR)
 
     # Speaking -------------------------------------------------------------------------------------------------------
 

@@ -67,6 +67,24 @@ class Settings:
         return int(self.memory_gb * 1e9) or cache_budget(device)
 
 
+def pick_device(name: str) -> torch.device:
+    """``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises `UsageError` for a name that is no device, `EngineError` for one that is not in this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        hint = "auto, cpu, cuda or cuda:N"
+        raise UsageError(f"no device is called {name!r}", where="--device", hint=hint) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        hint = "see `omnitts doctor`, or leave --device away"
+        raise EngineError(f"there is no {name} on this machine", where="--device", hint=hint)
+    return device
+
+
 def _positive(extra: Mapping[str, str | float], name: str) -> float:
     try:
         value = float(extra.get(name, 0.0))

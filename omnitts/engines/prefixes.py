@@ -1,4 +1,4 @@
-"""Prefixes: each voice's prompt through the mouth once, kept for all that is spoken in it. Knows voices by their key."""
+"""Prefixes: each voice's prompt through the mouth once, kept for all that is spoken in it. Knows voices by key."""
 
 from __future__ import annotations
 

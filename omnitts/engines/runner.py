@@ -45,7 +45,7 @@ def recorder_for(device: torch.device) -> Recorder | None:
 def buckets(num_slots: int) -> tuple[int, ...]:
     """1, 2, 4 ... and ``num_slots`` itself."""
     doubled = [1 << power for power in range(num_slots.bit_length())]
-    return tuple(size for size in doubled if size < num_slots) + (num_slots,)
+    return (*(size for size in doubled if size < num_slots), num_slots)
 
 
 class StepRunner:

@@ -1,4 +1,4 @@
-"""Continuous batching over the tiny mouth: nobody's words depend on the others, on the pool, or on memory running out."""
+"""Continuous batching over the tiny mouth: what is said depends on no neighbour, on no pool, on no lack of memory."""
 
 from __future__ import annotations
 
