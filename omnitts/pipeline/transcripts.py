@@ -24,6 +24,7 @@ MAX_CUE_S: Final = 7.0
 MIN_CUE_S: Final = 1.0  # a sentence shorter than this is shown with the next
 GAP_S: Final = 1.0  # a pause so long begins a new cue
 _END_OF_SENTENCE: Final = re.compile(r"[.!?。！？…][\"'”’»」』）)]*$")
+_END_OF_CLAUSE: Final = (",", ";", ":", "，", "；", "：", "、", "—")
 _HANZI_OR_KANA: Final = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _LONGEST_PENDING: Final = 2000  # characters of text without any end of a sentence
 
@@ -191,19 +192,31 @@ def _placed(text: str, words: tuple[Timing, ...]) -> list[tuple[int, Timing]]:
 
 def _cues_by_words(text: str, words: list[tuple[int, Timing]]) -> Iterator[Timing]:
     first = 0
-    for i in range(1, len(words) + 1):
-        begin, start = (0 if first == 0 else words[first][0]), words[first][1]
-        shown = text[begin : words[i][0] if i < len(words) else len(text)].strip()
-        last = words[i - 1][1]
-        if i < len(words):
-            longer = text[begin : words[i + 1][0] if i + 1 < len(words) else len(text)].strip()
-            is_sentence = bool(_END_OF_SENTENCE.search(shown)) and last.end_s - start.start_s >= MIN_CUE_S
-            is_pause = words[i][1].start_s - last.end_s >= GAP_S
-            is_full = len(longer) > 2 * _line_chars(text) or words[i][1].end_s - start.start_s > MAX_CUE_S
-            if not (is_sentence or is_pause or is_full):
-                continue
-        yield Timing(shown, start.start_s, max(last.end_s, start.start_s + 0.1))
-        first = i
+    while first < len(words):
+        after = _cue_end(text, words, first)
+        begin = words[first][0] if first else 0
+        shown = text[begin : words[after][0] if after < len(words) else len(text)].strip()
+        start_s, end_s = words[first][1].start_s, words[after - 1][1].end_s
+        yield Timing(shown, start_s, max(end_s, start_s + 0.1))
+        first = after
+
+
+def _cue_end(text: str, words: list[tuple[int, Timing]], first: int) -> int:
+    """Index of the word that begins the next cue: after a sentence or before a pause; where the cue would grow too
+    large, after its last clause, or else right there."""
+    start_s, clause = words[first][1].start_s, 0
+    for i in range(first + 1, len(words)):
+        before, word = words[i - 1][1], words[i][1]
+        shown = text[words[first][0] : words[i][0]].rstrip()
+        is_long = before.end_s - start_s >= MIN_CUE_S
+        if word.start_s - before.end_s >= GAP_S or (is_long and _END_OF_SENTENCE.search(shown)):
+            return i
+        longer = text[words[first][0] : words[i + 1][0] if i + 1 < len(words) else len(text)].rstrip()
+        if len(longer) > 2 * _line_chars(text) or word.end_s - start_s > MAX_CUE_S:
+            return clause or i
+        if is_long and shown.endswith(_END_OF_CLAUSE):
+            clause = i
+    return len(words)
 
 
 def _cues_by_length(text: str, segment: Segment) -> list[Timing]:

@@ -53,6 +53,11 @@ def test_a_long_sentence_is_cut_to_two_lines_and_seven_seconds() -> None:
     assert all(cue.end_s - cue.start_s <= MAX_CUE_S + 1e-6 for cue in cues_of(timed(text)))
 
 
+def test_too_long_a_sentence_is_rather_cut_after_a_clause() -> None:
+    text = "This in itself was enough to gain the attention of the men, but his first words were startling to them."
+    assert [cue.text for cue in cues_of(timed(text, word_s=0.3))] == [text[:59], text[60:]]
+
+
 def test_words_that_whisper_splits_stay_whole_in_a_cue() -> None:
     words = (Timing("A", 0, 0.2), Timing("well", 0.2, 0.5), Timing("-known", 0.5, 0.9), Timing("man.", 0.9, 1.3))
     assert cues_of(Segment(0, 2, "A well-known man.", words))[0].text == "A well-known man."
