@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from omnitts.errors import OutputError
+from omnitts.errors import OutputError, UsageError
+from omnitts.ffmpeg import find_ffmpeg
 from omnitts.pipeline.formats import choose_format
 from omnitts.pipeline.job import JobFolder, job_folder_for
 from omnitts.pipeline.master import load_master
@@ -14,6 +16,7 @@ from omnitts.pipeline.staging import staged
 from omnitts.types import Book
 
 DEFAULT_FORMAT = "m4b"
+SPLITS = ("none", "chapters")
 
 
 def output_of(options: NarrateOptions, book: Book) -> Path:
@@ -46,18 +49,40 @@ def _safe_name(title: str) -> str:
 
 
 def refuse_early(out: Path, options: NarrateOptions) -> None:
-    """What would fail after hours of speaking fails now: an unknown format, a place that cannot be written."""
+    """What would fail after hours of speaking fails now: no ffmpeg, an unknown format, a place not to be written."""
     is_folder = options.split != "none"
+    if options.split not in SPLITS:
+        raise UsageError(f"a book cannot be split by {options.split!r}", where="--split", hint=" or ".join(SPLITS))
     choose_format(options.format, out, is_folder=is_folder)
     load_master(options.master)
+    find_ffmpeg()
+    report = report_of(options, out)
     if is_folder and out.is_file():
         raise OutputError("this is a file, not a folder", where=str(out), hint="choose another -o for --split")
     if not is_folder and out.is_dir():
         raise OutputError("this is a folder, not a file", where=str(out), hint=f"try -o {out / 'book.m4b'}")
-    if options.source != STDIN and out.exists() and out.samefile(options.source):
-        raise OutputError("the output would overwrite the source", where=str(out), hint="choose another -o")
-    with staged(out):
-        pass
+    if report.is_dir():
+        raise OutputError("this is a folder, not a file", where=str(report), hint="give --report a file name")
+    if report.absolute() == out.absolute():
+        raise OutputError("the report would overwrite the audio", where=str(report), hint="choose another --report")
+    for place, option in ((out, "-o"), (report, "--report")):
+        if place.exists() and any(given.exists() and place.samefile(given) for given in _given_files(options)):
+            raise OutputError(
+                "the output would overwrite what it is made from", where=str(place), hint=f"choose another {option}"
+            )
+        with staged(place):
+            pass
+
+
+def _given_files(options: NarrateOptions) -> Iterator[Path]:
+    """Everything a narration reads that may be a file."""
+    if options.source != STDIN:
+        yield Path(options.source)
+    if options.voice is not None:
+        yield Path(options.voice)
+    if options.cover is not None:
+        yield options.cover
+    yield from options.lexicon
 
 
 def _source_key(options: NarrateOptions, book: Book) -> str:
