@@ -170,13 +170,18 @@ def _init(address: str, shown: str, **settings: object) -> Cluster:
         with _own_signals():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
     except (ConnectionError, TimeoutError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise EngineError(
-            f"Ray cannot be used ({reason})",
+            f"Ray cannot be used ({_first_line(error)})",
             where=f"{FLAG} {shown}",
-            hint="run omnitts on a machine of the cluster, with its versions of Python and Ray: docs/cluster.md",
+            hint="run omnitts on a machine of the cluster, with its versions of Python and Ray, and RAY_AUTH_MODE=token "
+            "if it asks for a token: docs/cluster.md",
         ) from error
     return Cluster(ray, is_joined=True)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
 
 
 @contextlib.contextmanager
