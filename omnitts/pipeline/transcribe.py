@@ -15,6 +15,7 @@ from typing import TextIO
 
 from omnitts.audio import Waveform, stream
 from omnitts.engines.brain import Quantise
+from omnitts.engines.registry import primary_tag
 from omnitts.errors import OmnittsError, OutputError, UsageError
 from omnitts.ffmpeg import probe
 from omnitts.pipeline.check.transcribe import SAMPLE_RATE, windows
@@ -79,7 +80,7 @@ def transcribe(options: TranscribeOptions, progress: Progress, sink: TextIO) -> 
     ear = open_ear(
         options.engine,
         options.model,
-        language=options.language,
+        language=primary_tag(options.language),
         device=options.device,
         dtype=options.dtype,
         quantise=options.quantise,
@@ -109,7 +110,7 @@ def _transcribe_file(
     progress.emit(Event("listening", {"file": str(file), "audio_s": round(audio_s, 3), "engine": ear.description}))
     heard = _windows_of(file)
     batch = list(islice(heard, ear.batch))
-    language = options.language or ear.language_of(next((w for w in batch if not w.is_silent), batch[0]))
+    language = primary_tag(options.language) or ear.language_of(next((w for w in batch if not w.is_silent), batch[0]))
     heading = Heading(str(file), language, ear.description)
     end_s, num_cut = 0.0, 0
     with ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from omnitts.errors import InputError, ModelError, UsageError
 from omnitts.types import Voice
 from tests.engines.test_mgm_omni import make_voice
 from tests.engines.tiny_brain import write_brain
-from tests.engines.tiny_checkpoint import write_checkpoint
+from tests.engines.tiny_checkpoint import GOLDEN, write_checkpoint
 
 GREEDY = AnswerOptions(temperature=0.0, max_new_tokens=12)
 
@@ -85,6 +86,16 @@ def test_an_answer_comes_in_pieces_and_whole(brain: MgmOmniBrain) -> None:
     assert len(pieces) > 3
     assert "".join(map(str, pieces)) == end.text
     assert (end.num_tokens, end.ended) == (12, "length")
+
+
+def test_the_answer_is_the_references_token_for_token(brain: MgmOmniBrain) -> None:
+    """The recorded greedy run of the same weights, from the typed text on."""
+    run = json.loads((GOLDEN / "brain-lm" / "meta.json").read_text())["runs"]["text"]
+    said = run["prompt"].split("user\n")[1].split("<|im_end|>")[0]
+    options = AnswerOptions(temperature=0.0, max_new_tokens=len(run["out"]))
+    expected = brain.loaded.tokenizer.decode(run["out"], skip_special_tokens=True)
+    assert end_of(brain.converse(), said, options=options).text == expected
+    assert brain.answer([[said]], options)[0].text == expected
 
 
 def test_pictures_and_sounds_stay_between_turns(

@@ -28,6 +28,7 @@ from omnitts.pipeline.evaluate.results import ItemResult, Results, Score, score
 from omnitts.pipeline.evaluate.text_scoring import WordErrors
 from omnitts.pipeline.listening import whisper_device
 from omnitts.pipeline.say import Speaker
+from omnitts.pipeline.voices.card import voice_digest
 from omnitts.progress import Event, Progress
 from omnitts.types import Voice
 
@@ -196,7 +197,11 @@ class _Bench:
             return self._voice
         if not self._engine.capabilities.clones:
             return None
-        return ready_voice(str(item.prompt_audio), item.prompt_text or None, item.language, self._options.asr)
+        if not item.prompt_text:
+            return ready_voice(str(item.prompt_audio), None, item.language, self._options.asr)
+        # Not by way of the library, which refuses clips too short to be a good reference: the benchmark has such.
+        path, said = item.prompt_audio, item.prompt_text
+        return Voice(path.stem, path, digest=voice_digest(path, said), transcript=said, language=item.language)
 
     def _spoken(self, item: EvalItem, voice: Voice | None) -> Waveform:
         options = self._options

@@ -18,6 +18,7 @@ from omnitts.pipeline.evaluate.run import EvaluateOptions, Evaluation, evaluate,
 from omnitts.pipeline.voices.library import resolve_voice
 from omnitts.progress import Event
 from omnitts.types import Voice
+from tests.engines.tiny_checkpoint import write_checkpoint
 from tests.pipeline.evaluate.sets import Hears, write_long, write_seed
 
 
@@ -94,6 +95,16 @@ def test_seed_items_are_spoken_in_their_own_voices(tmp_path: Path, monkeypatch: 
     assert kept.duration_s == pytest.approx(english["audio_s"], abs=0.01)
 
 
+def test_a_prompt_too_short_for_the_library_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SpeakerEncoder, "similarity", lambda self, waveform, voice: None)
+    folder = write_seed(tmp_path / "set")
+    audio.save(Waveform(np.ones(16000 * 2, np.float32) / 4, 16000), folder / "en" / "prompt-wavs" / "p.flac")
+    evaluation, _ = run(tmp_path, Hears("don't go anna"), "seed-tts-eval", subsets=("en",))
+    assert (lines(evaluation)[1]["failure"], lines(evaluation)[1]["wer"]) == ("", 0.0)
+
+
 def test_similarity_is_with_the_voice_that_was_cloned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def similarity(self: object, waveform: Waveform, voice: Voice) -> float | None:
         if voice.name == "clara":
@@ -139,6 +150,20 @@ def test_whole_texts_reach_the_engine_as_they_are(tmp_path: Path, monkeypatch: p
     run(tmp_path, Hears("x"), limit=1, whole=True, name="whole")
     assert "1984" not in texts[0]
     assert texts[1] == "It was in 1984."
+
+
+def test_the_real_engine_goes_the_same_road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny checkpoint with random weights: what it says is noise, but it is spoken, heard, compared and written."""
+    monkeypatch.setattr(SpeakerEncoder, "similarity", lambda self, waveform, voice: 0.5)
+    write_long(tmp_path / "set")
+    model = write_checkpoint(tmp_path / "tiny")
+    options = {"engine": "mgm-omni", "model": str(model), "device": "cpu", "voice": "clara"}
+    evaluation, _ = run(tmp_path, Hears("the sea was calm"), whole=True, limit=1, **options)
+    header, only = lines(evaluation)
+    assert evaluation.results.name == "long-tts-eval.mgm-omni-tiny.jsonl"
+    assert header["header"]["voice"]
+    assert only["audio_s"] > 0
+    assert (only["similarity"], only["failure"]) == (0.5, "")
 
 
 def test_slices_are_those_of_the_published_script() -> None:
