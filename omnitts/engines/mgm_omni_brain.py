@@ -20,6 +20,7 @@ import torch
 
 from omnitts.audio import Waveform
 from omnitts.engines.brain import AnswerEnd, AnswerOptions, AnswerPiece, BrainOptions, Film, Part, Picture, Recording
+from omnitts.engines.checkpoints import mouths_present
 from omnitts.engines.media import read_film, read_picture, read_recording
 from omnitts.engines.mgm_omni import HALF_PRECISION_FROM_BYTES, LentVoice, MgmOmniEngine, open_engine
 from omnitts.engines.registry import EngineOptions
@@ -54,6 +55,9 @@ def open_brain(options: BrainOptions) -> MgmOmniBrain:
         raise UsageError(f"cannot quantise to {options.quantise!r}", where="--quantise", hint="say 8bit or 4bit")
     mouth = None
     if options.voice is not None:
+        if not options.speech and not mouths_present():
+            hint = "omnitts models pull 2b gets one (5.5 GB), or give a folder with --speech"
+            raise ModelError("there is no mouth on this machine to speak with", where="--speech", hint=hint)
         # The last device: the brain's towers and embeddings are on the first, so it has the most to spare.
         device = options.device.split(",")[-1]
         mouth = open_engine(EngineOptions(model=options.speech, device=device, dtype=_mouth_dtype(options.dtype)))

@@ -209,4 +209,3 @@ def open_chat(options: ChatOptions) -> Chat:
         quantise=options.quantise,
     )
     return Chat(open_brain(options.engine, opened), options)
-
