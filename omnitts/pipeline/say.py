@@ -16,7 +16,7 @@ from omnitts.audio import Waveform
 from omnitts.engines.base import Engine, Speech, SpeechRequest
 from omnitts.engines.checkpoints import mouths_present
 from omnitts.engines.registry import EngineOptions, choose_engine, open_engine
-from omnitts.errors import BookError, EngineError
+from omnitts.errors import BookError, EngineError, UsageError
 from omnitts.pipeline.cast import Cast, ready_voice
 from omnitts.pipeline.plan import Plan, PlanOptions, SoundSettings, plan
 from omnitts.pipeline.text.options import TextOptions
@@ -85,9 +85,9 @@ class Speaker:
         sound = SoundSettings(self.engine.name, self.engine.revision, seed, languages=capabilities.languages)
         reading = TextOptions(language=language, lexicon=self._lexicon, budget_s=capabilities.budget_s)
         planned = plan(_book_of(text), self._cast, PlanOptions(sound, reading))
-        planned.raise_if_fatal()
         if not planned.utterances:
             raise BookError("there is nothing to say in this text", hint="give a text with words in it")
+        planned.raise_if_fatal()
         return planned
 
     def _speak(self, planned: Plan, seed: int, takes: int) -> Iterator[Speech]:
@@ -120,8 +120,10 @@ def open_speaker(
 ) -> Speaker:
     """Opens an engine by name and, where one is given, a voice; the arguments are the command line's options.
 
-    Raises `VoiceError`, `EngineError` or `ModelError`: never another voice, engine or model than the one asked for.
+    Raises `UsageError`, `VoiceError`, `EngineError` or `ModelError`: never another voice, engine or model than the one asked for.
     """
+    if voice is None and voice_text is not None:
+        raise UsageError("a transcript without its recording", where="--voice-text", hint="add --voice ref.wav")
     speaker = ready_voice(voice, voice_text, None, asr, language or "en") if voice is not None else None
     name = choose_engine(
         engine,
