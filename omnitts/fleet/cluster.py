@@ -173,8 +173,8 @@ def _init(address: str, shown: str, **settings: object) -> Cluster:
         raise EngineError(
             f"Ray cannot be used ({_first_line(error)})",
             where=f"{FLAG} {shown}",
-            hint="run omnitts on a machine of the cluster, with its versions of Python and Ray, and RAY_AUTH_MODE=token "
-            "if it asks for a token: docs/cluster.md",
+            hint="run omnitts on a machine of the cluster, with its versions of Python and Ray, and with "
+            "RAY_AUTH_MODE=token if it asks for a token: docs/cluster.md",
         ) from error
     return Cluster(ray, is_joined=True)
 

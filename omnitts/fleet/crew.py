@@ -11,7 +11,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 from omnitts.engines.base import SpeechRequest
 from omnitts.engines.registry import ENGINES, EngineOptions
@@ -83,8 +83,9 @@ class Crew:
         self._options = options
         self._cores_per_worker = cores_per_worker
         self._grown_s = -math.inf
-        self._started_s = time.monotonic()
+        self._alone_since_s = time.monotonic()  # without a worker that is ready
         self._num_failed_starts = 0
+        self._has_hired = False  # from then on, a cluster without machines is waited for
         self.posts: list[Post] = []
 
     @property
@@ -101,14 +102,16 @@ class Crew:
         needs = needs_of(self._engine, self._options, self._cores_per_worker, nodes)
         for _ in range(_num_workers(needs, nodes) - len(self.posts)):
             self._hire(needs)
-        if not self.posts:
+        if not self.posts and not self._has_hired:
             most = max((int(node.get("CPU", 0)) for node in nodes), default=0)
             raise EngineError(
-                f"no machine of the cluster has room for a worker of {needs.cores} cores (the largest has {most})",
+                f"no machine of the cluster has room for a worker (needs {needs.cores} cores, the largest has {most})",
                 where=FLAG,
-                hint="ask for fewer cores per worker, or add machines with `ray start`",
+                hint="add machines with `ray start`, or let those there are offer more (its --num-cpus)",
             )
-        if not self.ready and now_s - self._started_s > START_TIMEOUT_S:
+        if self.ready:
+            self._alone_since_s = now_s
+        elif now_s - self._alone_since_s > START_TIMEOUT_S:
             raise EngineError(
                 f"no worker has started within {START_TIMEOUT_S:.0f} s",
                 where=FLAG,
@@ -126,6 +129,7 @@ class Crew:
         post = Post(actor.remote())
         post.call = post.actor.greet.remote(self._engine, self._options)
         self.posts.append(post)
+        self._has_hired = True
 
     def wait(self, timeout_s: float = 1.0) -> list[Post]:
         """Posts whose call has ended, at least one if that happens in time."""
@@ -141,20 +145,15 @@ class Crew:
         """Gives a worker up. Raises `EngineError` when workers keep dying before they have ever worked."""
         self._num_failed_starts = 0 if post.is_ready else self._num_failed_starts + 1
         self._release(post)
-        self._grown_s = -math.inf
+        self._grown_s, self._alone_since_s = -math.inf, time.monotonic()
         if self._num_failed_starts >= MAX_FAILED_STARTS:
-            raise EngineError(
-                f"the cluster's workers die as they start: {_last_line(reason)}",
-                where=FLAG,
-                hint="every machine needs the same omnitts, Python and Ray, and enough memory; see docs/cluster.md",
-            ) from reason
+            raise cannot_start(reason) from reason
 
     def dismiss(self) -> None:
         """Ends every worker at once, whatever it is doing."""
         for post in list(self.posts):
             self._release(post)
-        self._grown_s = -math.inf
-        self._started_s = time.monotonic()
+        self._grown_s, self._alone_since_s = -math.inf, time.monotonic()
 
     def _release(self, post: Post) -> None:
         self.posts.remove(post)
@@ -162,6 +161,14 @@ class Crew:
             self._ray.kill(post.actor)
         except (self._ray.exceptions.RayError, ConnectionError, ValueError) as error:
             logger.debug("worker on %s: %s", post.host, error)
+
+
+def cannot_start(reason: BaseException) -> EngineError:
+    return EngineError(
+        f"a worker cannot start: {_last_line(reason)}",
+        where=FLAG,
+        hint="every machine needs the same omnitts, Python and Ray, and enough memory; see docs/cluster.md",
+    )
 
 
 def _num_workers(needs: WorkerNeeds, nodes: list[dict[str, Any]]) -> int:
@@ -175,6 +182,6 @@ def _num_workers(needs: WorkerNeeds, nodes: list[dict[str, Any]]) -> int:
 
 def _last_line(error: BaseException) -> str:
     """Ray puts whole traces into a message; the last line that says something is what went wrong."""
-    lines: Final = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if "Error:" in line or "cause" in line]
     return (causes or lines or [type(error).__name__])[-1].rstrip(".")

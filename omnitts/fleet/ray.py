@@ -21,7 +21,7 @@ from omnitts.errors import EngineError
 from omnitts.fleet.backlog import Backlog
 from omnitts.fleet.base import FleetOptions
 from omnitts.fleet.cluster import FLAG, Cluster, check_address, join
-from omnitts.fleet.crew import Crew, Post
+from omnitts.fleet.crew import Crew, Post, cannot_start
 from omnitts.fleet.parcel import VoiceParcel, keep_prompts, pack
 from omnitts.fleet.worker import Greeting
 from omnitts.types import Voice
@@ -175,6 +175,8 @@ class RayFleet:
         try:
             reply = self._cluster.ray.get(post.call)
         except exceptions.RayTaskError as error:  # raised by the engine, and raised here as it was there
+            if not post.is_ready:  # a greeting holds the engine's own errors: this one is Ray's, or Python's
+                raise cannot_start(error) from error
             if not isinstance(error.cause, Exception):
                 raise
             raise error.cause from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from omnitts.engines.base import Engine, SpeechRequest
 from omnitts.engines.fake import FakeEngine
 from omnitts.engines.registry import EngineOptions, open_engine
 from omnitts.errors import EngineError
+from omnitts.fleet import crew
 from omnitts.fleet.base import RAY, Fleet, FleetOptions, open_fleet
 from omnitts.fleet.ray import RayFleet
 from omnitts.types import Voice
@@ -128,6 +130,17 @@ def test_another_revision_is_refused_by_name(two_nodes: Any) -> None:
         fleet_on(two_nodes, engine=Newer(SLOW)) as fleet,
         pytest.raises(EngineError, match=r"machine .*its engine fake is fake-1, here it is fake-2"),
     ):
+        list(fleet.speak(requests_of(2)))
+
+
+def test_a_machine_without_omnitts_is_told(two_nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers cannot import where their class comes from: here a module that only the driver has."""
+    (tmp_path / "only_here.py").write_text("class Worker:\n    def greet(self, *given): ...\n")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        module = importlib.import_module("only_here")
+    monkeypatch.setattr(crew, "Worker", module.Worker)
+    with fleet_on(two_nodes) as fleet, pytest.raises(EngineError, match=r"a worker cannot start: .*only_here"):
         list(fleet.speak(requests_of(2)))
 
 
