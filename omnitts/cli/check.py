@@ -10,7 +10,7 @@ import typer
 
 from omnitts.cli.console import print_json, remark
 from omnitts.cli.options import DebugOption, JsonOption, LanguageOption, QuietOption
-from omnitts.errors import EXIT_FLAGGED, EXIT_OK
+from omnitts.errors import EXIT_FLAGGED, EXIT_OK, OutputError
 
 if TYPE_CHECKING:
     from omnitts.pipeline.check.whole_file import WholeReport
@@ -53,7 +53,13 @@ def command(
     from omnitts.audio import write_atomically
     from omnitts.pipeline.audit import AuditOptions, audit
     from omnitts.pipeline.read import ReadOptions
+    from omnitts.pipeline.staging import refuse_place
 
+    if report is not None and report.is_dir():
+        raise OutputError("this is a folder, not a file", where=str(report), hint="give --report a file name")
+    if report is not None:
+        given = [audio, text, *(lexicon or ()), *([Path(voice)] if voice is not None else [])]
+        refuse_place(report, "--report", given)
     if not (quiet or as_json):
         remark("listening ...")
     found = audit(

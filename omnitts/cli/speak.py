@@ -21,7 +21,7 @@ from omnitts.cli.options import (
     SeedOption,
     VoiceOption,
 )
-from omnitts.errors import OutputError, UsageError
+from omnitts.errors import UsageError
 
 if TYPE_CHECKING:
     from omnitts.pipeline.say import Speaker
@@ -67,6 +67,7 @@ def command(
     """Say a text in a voice: into a file, or as raw PCM on standard output while it is being made."""
     from omnitts.pipeline.read.charset import decode
     from omnitts.pipeline.say import open_speaker
+    from omnitts.pipeline.staging import refuse_place
 
     if out is None:
         raise UsageError("nowhere to put the sound", where="--out", hint="add -o out.wav, or -o - for raw PCM")
@@ -77,7 +78,7 @@ def command(
             f"cannot write {out.suffix or 'a file without suffix'}", where="--out", hint="use .wav or .flac"
         )
     if str(out) != "-":
-        _refuse_early(out, voice)
+        refuse_place(out, "-o", [Path(voice)] if voice is not None else [])
     said = decode(sys.stdin.buffer.read(), where="stdin").text if text == "-" else text
     with open_speaker(
         engine, model=model or "", device=device, voice=voice, voice_text=voice_text, language=language,
@@ -95,16 +96,6 @@ def command(
         print_json({"event": "finished", **facts, "seconds": round(seconds, 3)})
     elif not quiet:
         remark(f"{out}: {waveform.duration_s:.1f} s of audio in {seconds:.1f} s ({facts['engine']})")
-
-
-def _refuse_early(out: Path, voice: str | None) -> None:
-    """A file that cannot be written, or is the reference itself, is refused before anything is spoken."""
-    from omnitts.pipeline.staging import staged
-
-    if voice is not None and out.exists() and Path(voice).exists() and out.samefile(voice):
-        raise OutputError("the output would overwrite the reference", where=str(out), hint="choose another -o")
-    with staged(out):
-        pass
 
 
 def _stream(speaker: Speaker, text: str, language: str, seed: int, *, quiet: bool) -> None:

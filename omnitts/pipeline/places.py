@@ -12,7 +12,7 @@ from omnitts.pipeline.formats import choose_format
 from omnitts.pipeline.job import JobFolder, job_folder_for
 from omnitts.pipeline.master import load_master
 from omnitts.pipeline.narrate_options import STDIN, NarrateOptions
-from omnitts.pipeline.staging import staged
+from omnitts.pipeline.staging import refuse_place
 from omnitts.types import Book
 
 DEFAULT_FORMAT = "m4b"
@@ -66,12 +66,7 @@ def refuse_early(out: Path, options: NarrateOptions) -> None:
     if report.absolute() == out.absolute():
         raise OutputError("the report would overwrite the audio", where=str(report), hint="choose another --report")
     for place, option in ((out, "-o"), (report, "--report")):
-        if place.exists() and any(given.exists() and place.samefile(given) for given in _given_files(options)):
-            raise OutputError(
-                "the output would overwrite what it is made from", where=str(place), hint=f"choose another {option}"
-            )
-        with staged(place):
-            pass
+        refuse_place(place, option, _given_files(options))
 
 
 def _given_files(options: NarrateOptions) -> Iterator[Path]:

@@ -120,7 +120,8 @@ def open_speaker(
 ) -> Speaker:
     """Opens an engine by name and, where one is given, a voice; the arguments are the command line's options.
 
-    Raises `UsageError`, `VoiceError`, `EngineError` or `ModelError`: never another voice, engine or model than the one asked for.
+    Raises `UsageError`, `VoiceError`, `EngineError` or `ModelError`: never another voice, engine or model than the one
+    asked for.
     """
     if voice is None and voice_text is not None:
         raise UsageError("a transcript without its recording", where="--voice-text", hint="add --voice ref.wav")

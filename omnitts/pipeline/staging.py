@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,18 @@ def staged(out: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def refuse_place(place: Path, option: str, given: Iterable[Path] = ()) -> None:
+    """Raises `OutputError` now for a file that could not be written later, or that is one of ``given``, its own sources.
+
+    ``option`` is the flag that named it.
+    """
+    if any(source.exists() and place.exists() and place.samefile(source) for source in given):
+        what = "the output would overwrite what it is made from"
+        raise OutputError(what, where=str(place), hint=f"choose another {option}")
+    with staged(place):
+        pass
 
 
 def publish(made: Path, out: Path) -> None:
