@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -93,7 +93,8 @@ def command(
         int | None, typer.Option("--top-k", min=0, help="Likeliest so many only.", rich_help_panel=_SAMPLING)
     ] = None,
     top_p: Annotated[
-        float | None, typer.Option("--top-p", help="Likeliest of this mass only.", rich_help_panel=_SAMPLING)
+        float | None,
+        typer.Option("--top-p", min=0, max=1, help="Likeliest of this mass only.", rich_help_panel=_SAMPLING),
     ] = None,
     repetition_penalty: Annotated[
         float | None, typer.Option("--repetition-penalty", help="Above 1: fewer repeats.", rich_help_panel=_SAMPLING)
@@ -117,17 +118,15 @@ def command(
     """Ask a brain about text, pictures, sounds and films; it answers in writing, or aloud with --voice."""
     if as_json and out is not None and str(out) == "-":
         raise UsageError("standard output cannot carry both sound and JSON", where="--json", hint="leave one of them")
-    if quantise not in ("", "8bit", "4bit"):
-        raise UsageError(f"cannot quantise to {quantise!r}", where="--quantise", hint="say 8bit or 4bit")
-    is_chat = interactive or (prompt is None and sys.stdin.isatty())
+    is_chat = interactive or (prompt is None and sys.stdin is not None and sys.stdin.isatty())
     if prompt is None and not is_chat:
-        prompt = sys.stdin.read().rstrip("\n")
-    from omnitts.engines.brain import AnswerOptions
+        prompt = sys.stdin.read().rstrip("\n") if sys.stdin is not None else ""
+    from omnitts.engines.brain import AnswerOptions, quantise_by_name
     from omnitts.pipeline.chat import ChatOptions, open_chat
 
     options = ChatOptions(
         engine=engine, model=model or "", speech=speech or "", voice=voice, voice_text=voice_text, asr=asr or "",
-        out=out, system=system or "", device=device, dtype=dtype, quantise=quantise,  # type: ignore[arg-type]
+        out=out, system=system or "", device=device, dtype=dtype, quantise=quantise_by_name(quantise),
         answer=AnswerOptions(temperature, top_k, top_p, repetition_penalty, max_new_tokens, seed),
     )  # fmt: skip
     with open_chat(options) as chat:
@@ -175,10 +174,11 @@ def _lines(first: str | None) -> Iterator[str]:
     """What is typed, or piped in; ``first`` before it."""
     if first is not None:
         yield first
-    if not sys.stdin.isatty():
-        yield from sys.stdin
+    if sys.stdin is None or not sys.stdin.isatty():
+        yield from sys.stdin or ()
         return
-    import readline  # noqa: F401 - gives input() a history and editing
+    with suppress(ImportError):  # gives input() a history and editing, where the system has it
+        import readline  # noqa: F401
 
     while True:
         try:
@@ -197,7 +197,7 @@ def _turn(chat: Chat, text: str, show: _Show) -> int:
 
     started_s = time.perf_counter()
     status = EXIT_OK
-    with closing(chat.ask(text)) as answer:  # type: ignore[type-var]
+    with closing(chat.ask(text)) as answer:
         for piece in answer:
             if isinstance(piece, Turn):
                 show.end(piece, time.perf_counter() - started_s)

@@ -68,13 +68,14 @@ def command(
     debug: DebugOption = False,
 ) -> int:
     """Write down what is said in recordings of any length, as text or subtitles."""
+    from omnitts.engines.brain import quantise_by_name
     from omnitts.pipeline.transcribe import TranscribeOptions, transcribe
 
     options = TranscribeOptions(
         files=tuple(dict.fromkeys(files)), out=out, formats=tuple(dict.fromkeys(formats or ["txt"])),
         language=language or "",
         engine=engine, model=model or "", prompt=prompt or "", device=device, dtype=dtype,
-        quantise=quantise,  # type: ignore[arg-type]
+        quantise=quantise_by_name(quantise),
     )  # fmt: skip
     with _listener(as_json=as_json, quiet=quiet, has_folder=out is not None) as listener, _sink(as_json) as sink:
         outcome = transcribe(options, listener, sink)

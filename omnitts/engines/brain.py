@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final, Literal, Protocol, runtime_checkable
 
 from omnitts.audio import Waveform
-from omnitts.errors import DependencyError, EngineError
+from omnitts.errors import DependencyError, EngineError, UsageError
 from omnitts.types import Voice
 
 DEFAULT_BRAIN: Final = "mgm-omni"
@@ -138,6 +138,14 @@ class BrainOptions:
     device: str = "auto"
     dtype: str = "auto"
     quantise: Quantise = ""
+
+
+def quantise_by_name(name: str) -> Quantise:
+    """``8bit``, ``4bit`` or nothing. Raises `UsageError` for anything else."""
+    match name:
+        case "" | "8bit" | "4bit":
+            return name
+    raise UsageError(f"cannot quantise to {name!r}", where="--quantise", hint="say 8bit or 4bit")
 
 
 BRAINS: Final[Mapping[str, str]] = MappingProxyType(

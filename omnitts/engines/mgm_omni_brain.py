@@ -24,7 +24,7 @@ from omnitts.engines.checkpoints import mouths_present
 from omnitts.engines.media import read_film, read_picture, read_recording
 from omnitts.engines.mgm_omni import HALF_PRECISION_FROM_BYTES, LentVoice, MgmOmniEngine, open_engine
 from omnitts.engines.registry import EngineOptions
-from omnitts.errors import EngineError, InputError, ModelError, UsageError
+from omnitts.errors import EngineError, InputError, ModelError
 from omnitts.models.codec.features import CODEC_RATE
 from omnitts.models.codec.streaming import SpeechStream
 from omnitts.models.hub import find_known, list_models, locate_model
@@ -51,8 +51,6 @@ PREFERENCE: Final = ("7b", "32b")
 def open_brain(options: BrainOptions) -> MgmOmniBrain:
     """Finds brain and mouth and checks that their files are there; loads nothing. Raises `ModelError`."""
     folder = find_brain(options.model)
-    if options.quantise not in ("", "8bit", "4bit"):
-        raise UsageError(f"cannot quantise to {options.quantise!r}", where="--quantise", hint="say 8bit or 4bit")
     mouth = None
     if options.voice is not None:
         if not options.speech and not mouths_present():

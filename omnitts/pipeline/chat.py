@@ -6,7 +6,7 @@ and voice only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -135,7 +135,7 @@ class Chat:
     def num_attached(self) -> int:
         return len(self._attached)
 
-    def ask(self, text: str) -> Iterator[str | Waveform | Turn]:
+    def ask(self, text: str) -> Generator[str | Waveform | Turn, None, None]:
         """The answer to what is attached and ``text``: pieces as they are made, and a `Turn` at the end.
 
         Attachments come before the text, as the model was trained. A question that fails keeps them attached. The

@@ -71,6 +71,8 @@ def test_errors_by_name(tmp_path: Path, noise: Path) -> None:
         run(noise, "--format", "docx")
     with pytest.raises(UsageError, match=r"-o FOLDER|one file in one format"):
         run(noise, tmp_path / "other.wav")
+    with pytest.raises(UsageError, match="cannot quantise"):
+        run(noise, "--quantise", "int8")
     with pytest.raises(UsageError, match="cannot listen on 'tpu'"):
         run(noise, "--device", "tpu")
 

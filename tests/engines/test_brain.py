@@ -9,14 +9,20 @@ import pytest
 from PIL import Image
 
 from omnitts.audio import Waveform
-from omnitts.engines.brain import AnswerEnd, AnswerOptions, Brain, BrainOptions, Picture, open_brain
-from omnitts.errors import EngineError, InputError
+from omnitts.engines.brain import AnswerEnd, AnswerOptions, Brain, BrainOptions, Picture, open_brain, quantise_by_name
+from omnitts.errors import EngineError, InputError, UsageError
 from omnitts.types import Voice
 
 
 def test_an_unknown_brain_is_refused_by_name() -> None:
     with pytest.raises(EngineError, match="'gpt'"):
         open_brain("gpt", BrainOptions())
+
+
+def test_only_known_quantisations_have_a_name() -> None:
+    assert [quantise_by_name(name) for name in ("", "8bit", "4bit")] == ["", "8bit", "4bit"]
+    with pytest.raises(UsageError, match="'3bit'"):
+        quantise_by_name("3bit")
 
 
 def test_the_fake_says_what_it_was_told_and_shown(tmp_path: Path) -> None:

@@ -11,10 +11,21 @@ import torch
 from PIL import Image
 
 from omnitts.audio import Waveform, save
-from omnitts.engines.brain import AnswerEnd, AnswerOptions, Brain, BrainOptions, Part, Picture, Recording, open_brain
+from omnitts.engines.brain import (
+    AnswerEnd,
+    AnswerOptions,
+    Brain,
+    BrainOptions,
+    Film,
+    Part,
+    Picture,
+    Recording,
+    open_brain,
+)
 from omnitts.engines.mgm_omni_brain import MgmOmniBrain, MgmOmniConversation
-from omnitts.errors import InputError, ModelError, UsageError
+from omnitts.errors import InputError, ModelError
 from omnitts.types import Voice
+from tests.engines.test_media import write_film
 from tests.engines.test_mgm_omni import make_voice
 from tests.engines.tiny_brain import write_brain
 from tests.engines.tiny_checkpoint import GOLDEN, write_checkpoint
@@ -120,6 +131,16 @@ def test_a_picture_changes_the_answer(brain: MgmOmniBrain, picture: Picture) -> 
     assert end_of(brain.converse(), picture, "What is it?") != end_of(brain.converse(), "What is it?")
 
 
+def test_a_film_is_looked_at_in_order_and_its_frames_count_in_positions(brain: MgmOmniBrain, tmp_path: Path) -> None:
+    film = Film(write_film(tmp_path / "film.mp4", 12))  # 3 s: 6 frames, which make 3 pairs
+    prompt, _ = brain.converse().ask([film, "What happens?"])
+    plain, _ = brain.converse().ask(["What happens?"])
+    times = prompt.positions[0].tolist()
+    assert len(set(times)) < len(times)  # a frame's patches share one time
+    assert len(prompt.embeds) > len(plain.embeds)
+    assert end_of(brain.converse(), film, "What happens?") != end_of(brain.converse(), "What happens?")
+
+
 def test_an_unreadable_medium_is_not_remembered(brain: MgmOmniBrain, tmp_path: Path) -> None:
     talk = brain.converse()
     (tmp_path / "note.png").write_text("none")
@@ -180,5 +201,3 @@ def test_wrong_checkpoints_are_named(folder: Path, mouth: Path, voice: Voice, tm
         brain_of(tmp_path / "nowhere")
     with pytest.raises(ModelError, match=r"not on this machine.*pull 7b"):
         open_brain("mgm-omni", BrainOptions(model="7b"))
-    with pytest.raises(UsageError, match="cannot quantise"):
-        brain_of(folder, quantise="3bit")

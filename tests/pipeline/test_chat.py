@@ -116,7 +116,7 @@ def test_an_answer_not_waited_for_leaves_what_was_heard(tmp_path: Path) -> None:
     with open_chat(replace(FAKE, voice="clara", out=tmp_path / "a.wav")) as chat:
         answer = chat.ask("A rather long question, so that there are some pieces of sound.")
         first = next(piece for piece in answer if isinstance(piece, Waveform))
-        answer.close()  # type: ignore[attr-defined]
+        answer.close()
     assert len(audio.load(tmp_path / "a.wav")) == len(first)
 
 
