@@ -41,7 +41,7 @@ def staged(out: Path) -> Iterator[Path]:
 
 
 def refuse_place(place: Path, option: str, given: Iterable[Path] = ()) -> None:
-    """Raises `OutputError` now for a file that could not be written later, or that is one of ``given``, its own sources.
+    """Raises `OutputError` now for a file that could not be written later, or that is one of its sources, ``given``.
 
     ``option`` is the flag that named it.
     """
