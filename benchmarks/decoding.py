@@ -3,11 +3,11 @@
     python benchmarks/decoding.py --config 2b --layers 8 --batch 1 4 8 16 32 --threads 2
     python benchmarks/decoding.py --config 2b                                # all 28 layers; about 6 GB of memory
 
-The plain twin speaks one sequence at a time, step by step, through torch's own layers (`generate.SpeechBatch`). The rest
-are slots of the engine's pool with weights laid out for this CPU. Every figure takes the fastest of its steps: what
-else runs on the machine can only make one slower. With few layers (two copies fit in memory) twin and slots are timed in
-turn, round by round; the ratio is then that of a smaller model of the same widths, in which the head and the sampler
-weigh more than in the whole one.
+The plain twin speaks one sequence at a time, step by step, through torch's own layers (`generate.SpeechBatch`). The
+rest are slots of the engine's pool with weights laid out for this CPU. Every figure takes the fastest of its steps:
+what else runs on the machine can only make one slower. With few layers (two copies fit in memory) twin and slots are
+timed in turn, round by round; the ratio is then that of a smaller model of the same widths, in which the head and the
+sampler weigh more than in the whole one.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from omnitts.engines.registry import EngineOptions, refuse_language
 from omnitts.engines.scheduler import USUAL_POSITIONS, Scheduler
 from omnitts.engines.sequence import Sequence as SpeechSequence
 from omnitts.engines.sound_stage import SoundStage
+from omnitts.engines.tuning import packing_is_faster
 from omnitts.engines.voice_prompt import stored_prompt
 from omnitts.errors import EngineError, ModelError, VoiceError
 from omnitts.models.codec.detokenizer import MAX_BATCH_FRAMES, Detokenizer
@@ -36,7 +37,7 @@ from omnitts.models.codec.prompt import VoicePrompt
 from omnitts.models.codec.streaming import SpeechStream, StreamOptions
 from omnitts.models.layout import CODEC_DIR, kind_of, model_revision
 from omnitts.models.mgm_omni.checkpoint import Mouth, load_mouth
-from omnitts.models.mgm_omni.config import read_json
+from omnitts.models.mgm_omni.config import MouthConfig, read_json
 from omnitts.models.mgm_omni.feed_table import State, schedule
 from omnitts.models.mgm_omni.generate import DEFAULT_MAX_ROWS, SpeechResult
 from omnitts.models.mgm_omni.row_stream import SoundingRows
@@ -150,7 +151,12 @@ class MgmOmniEngine:
     @cached_property
     def _mouth(self) -> Mouth:
         logger.debug("loading %s on %s as %s", self.folder, self._device, self._dtype)
-        return load_mouth(self.folder, dtype=self._dtype, device=self._device)
+        batch, dtype, device = self._capabilities.max_batch, self._dtype, self._device
+
+        def is_packed(config: MouthConfig) -> bool:
+            return packing_is_faster(config.backbone.hidden_size, batch, dtype, device)
+
+        return load_mouth(self.folder, dtype=dtype, device=device, packed=is_packed)
 
     @cached_property
     def _codec(self) -> Codec:

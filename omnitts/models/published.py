@@ -7,7 +7,7 @@ adapter layers of the same shape (the 2B so has 2.08 B parameters, as published)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import torch
@@ -56,6 +56,10 @@ _TINY_FLOW: Final = FlowConfig(
     encoder=EncoderConfig(32, 32, attention_heads=2, linear_units=64, num_blocks=1, num_up_blocks=1),
     estimator=EstimatorConfig(320, 80, 32, head_dim=16, num_heads=2, num_blocks=1, num_mid_blocks=1),
 )
+_TINY_HIFT: Final = replace(
+    PUBLISHED_HIFT, channels=32, f0_channels=16, block_kernels=(3,), block_dilations=((1,),), source_kernels=(3, 3, 3),
+    source_dilations=((1,),) * 3,
+)  # fmt: skip
 _TEXT_IDS: Final = 151_672
 _CODES_PER_ROW, _CODEBOOK_SIZE = 4, 6563
 _ADAPTER_LAYERS: Final = 6
@@ -144,9 +148,9 @@ def random_mouth(
 def random_codec(
     *, is_tiny: bool = False, flow_dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> Detokenizer:
-    """Flow and vocoder of published size (the vocoder always) with torch's usual random weights."""
+    """Flow and vocoder of published size (or tiny ones) with torch's usual random weights."""
     flow = Flow(_TINY_FLOW if is_tiny else PUBLISHED_FLOW)
-    hift = Hift(PUBLISHED_HIFT)
+    hift = Hift(_TINY_HIFT if is_tiny else PUBLISHED_HIFT)
     return Detokenizer(
         flow.to(device, flow_dtype).eval().requires_grad_(False), hift.to(device).eval().requires_grad_(False)
     )

@@ -7,6 +7,7 @@ Goes in: a local folder laid out as published (`config.json`, safetensors, token
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,17 @@ class Mouth:
         return Sampling.from_generation_config(self.generation_config, **overrides)
 
 
-def load_mouth(folder: Path, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Mouth:
-    """Opens a checkpoint folder; raises `ModelError` naming the file, field or tensor that is wrong."""
+def load_mouth(
+    folder: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    packed: Callable[[MouthConfig], bool] = lambda _: True,
+) -> Mouth:
+    """Opens a checkpoint folder; raises `ModelError` naming the file, field or tensor that is wrong.
+
+    ``packed``: whether a model of this config has its weights laid out for the CPU, where they can be.
+    """
     config = read_mouth_config(folder)
     tokenizer = read_tokenizer(folder)
     vocabulary = build_vocabulary(config, tokenizer, where=str(folder))
@@ -51,7 +61,7 @@ def load_mouth(folder: Path, *, dtype: torch.dtype = torch.float32, device: torc
         config=config,
         vocabulary=vocabulary,
         prompts=PromptBuilder(config, vocabulary, tokenizer),
-        model=load_speech_lm(folder, config, dtype=dtype, device=device),
+        model=load_speech_lm(folder, config, dtype=dtype, device=device, packed=packed(config)),
         generation_config=read_json(generation_path) if generation_path.is_file() else {},
     )
 
