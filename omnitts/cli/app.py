@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from omnitts import __version__
-from omnitts.cli import bench, chat, check, doctor, evaluate, job, models, narrate, plan, speak, transcribe, voices
+from omnitts.cli import bench, chat, check, doctor, evaluate, job, models, narrate, plan, speak, train, transcribe, voices
 from omnitts.cli.console import print_error, set_up_logging
 from omnitts.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, OmnittsError, OutputError, UsageError
 
@@ -48,6 +48,7 @@ app.command("evaluate", epilog=evaluate.EPILOG)(evaluate.command)
 app.add_typer(job.app, name="job")
 app.add_typer(voices.app, name="voices")
 app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
 app.command("doctor")(doctor.command)
 app.command("bench", epilog=bench.EPILOG)(bench.command)
 

@@ -1,0 +1,27 @@
+"""Batches of utterances of similar length, in an order that depends on seed and epoch alone. Indices in and out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Final
+
+_JITTER: Final = 0.08  # lengths are sorted after being changed by up to this share, so that neighbours vary
+
+
+def batches_of(
+    indices: Sequence[int], seconds: Callable[[int], float], batch_s: float, seed: int, epoch: int
+) -> list[list[int]]:
+    """Every index once, in batches of at most ``batch_s`` seconds once padded (or of one utterance), shuffled."""
+    rng = random.Random(f"{seed} {epoch}")
+    order = sorted(indices, key=lambda index: seconds(index) * (1 + rng.uniform(-_JITTER, _JITTER)))
+    batches: list[list[int]] = []
+    longest_s = 0.0
+    for index in order:
+        longest_s = max(longest_s, seconds(index))
+        if not batches or longest_s * (len(batches[-1]) + 1) > batch_s:
+            batches.append([])
+            longest_s = seconds(index)
+        batches[-1].append(index)
+    rng.shuffle(batches)
+    return batches

@@ -1,0 +1,139 @@
+"""Export stage: a run's networks as a checkpoint folder laid out as published, with hashes and a model card.
+
+The folder is written beside its place, opened by the unchanged loaders as a check, and then renamed. Source of the
+layout: specification 1.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from omnitts import __version__
+from omnitts.errors import OutputError
+from omnitts.models.codec.hift import Hift
+from omnitts.models.codec.loading import FLOW, HIFT, SETTINGS, SPEAKER, TOKENIZER, load_codec
+from omnitts.models.layout import CODEC_DIR, model_files
+from omnitts.models.manifest import Manifest, sha256_of, write_manifest
+from omnitts.models.mgm_omni.checkpoint import load_mouth
+from omnitts.models.weights import dtype_by_name
+from omnitts.training.codec_settings import flow_settings, hift_config_of, settings_text, vocoder_settings
+from omnitts.training.flow import STAGE as FLOW_STAGE
+from omnitts.training.flow import new_flow
+from omnitts.training.loop import CHECKPOINT, load_weights
+from omnitts.training.model_card import model_card
+from omnitts.training.run_folder import RunFolder, read_json, write_json
+from omnitts.training.speaker import STAGE as SPEAKER_STAGE
+from omnitts.training.speech_lm import STAGE as LM_STAGE
+from omnitts.training.speech_lm import TEXT_STAGE, new_model, open_language
+from omnitts.training.store import CorpusStore
+from omnitts.training.text_tokenizer import FILES as TEXT_FILES
+from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
+from omnitts.training.vocoder import STAGE as VOCODER_STAGE
+from omnitts.training.vocoder import normed
+
+logger = logging.getLogger(__name__)
+
+MODEL_NAME: Final = "omnitts-small"
+CARD: Final = "MODEL_CARD.md"
+_SAMPLING: Final = {"do_sample": True, "temperature": 0.3, "top_k": 50}
+
+
+def export_model(run: RunFolder, out: Path, *, dtype: str = "bf16") -> None:
+    """Writes the checkpoint folder ``out``; a folder of that name must not hold anything else.
+
+    ``dtype`` is that of the speech LM's file; flow and vocoder are stored as float16 (their loaders compute in
+    float32). Raises `InputError` for a stage that is missing and `OutputError` when ``out`` is in use.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise OutputError("the folder is not empty", where=str(out), hint="give another --out, or remove it first")
+    stages = (LM_STAGE, FLOW_STAGE, VOCODER_STAGE)
+    steps = {stage: _step(run.need(stage, CHECKPOINT)) for stage in stages}
+    aside = out.with_name(out.name + ".part")
+    shutil.rmtree(aside, ignore_errors=True)
+    (aside / CODEC_DIR).mkdir(parents=True)
+    _write_mouth(run, aside, dtype_by_name(dtype))
+    _write_codec(run, aside / CODEC_DIR)
+    corpus = CorpusStore(run.corpus)
+    facts: dict[str, Any] = {
+        "hours": corpus.hours,
+        "utterances": len(corpus.utterances),
+        "speakers": len({utterance.speaker for utterance in corpus.utterances}),
+        "steps": steps,
+        "version": __version__,
+        "bytes": sum(path.stat().st_size for path in model_files(aside)),
+    }
+    measured = read_json(run.evaluation) if run.evaluation.is_file() else None
+    (aside / CARD).write_text(model_card(MODEL_NAME, run.recipe(), facts, measured), encoding="utf-8")
+    load_mouth(aside)
+    load_codec(aside / CODEC_DIR)
+    sign(aside, MODEL_NAME)
+    if out.exists():
+        out.rmdir()
+    aside.replace(out)
+    logger.info("export: %s, %.1f MB", out, facts["bytes"] / 1e6)
+
+
+def sign(folder: Path, name: str) -> None:
+    """Writes the lock file: sha256 of every file, and a commit that stands for all of them."""
+    hashes = {path.relative_to(folder).as_posix(): sha256_of(path) for path in model_files(folder)}
+    commit = hashlib.sha256("".join(f"{file} {digest}\n" for file, digest in hashes.items()).encode()).hexdigest()[:40]
+    write_manifest(folder, Manifest(name, "main", commit, hashes))
+
+
+def _write_mouth(run: RunFolder, folder: Path, dtype: torch.dtype) -> None:
+    recipe = run.recipe()
+    settings, config, *_ = open_language(run)
+    model = new_model(config, recipe.seed)
+    load_weights(nn.ModuleDict({"model": model}), run.stage(LM_STAGE), recipe.speech_lm.plan)
+    write_json(folder / "config.json", {**settings, "torch_dtype": str(dtype).removeprefix("torch.")})
+    write_json(folder / "generation_config.json", _SAMPLING)
+    save_weights(model.state_dict(), folder, dtype)
+    for name in TEXT_FILES:
+        shutil.copy(run.root / TEXT_STAGE / name, folder / name)
+
+
+def save_weights(state: dict[str, Tensor], folder: Path, dtype: torch.dtype) -> None:
+    """model.safetensors."""
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _write_codec(run: RunFolder, folder: Path) -> None:
+    recipe = run.recipe()
+    flow = new_flow(recipe)
+    load_weights(nn.ModuleDict({"flow": flow}), run.stage(FLOW_STAGE), recipe.flow.plan)
+    torch.save(_halved(flow.state_dict()), folder / FLOW)
+    torch.save(_halved(vocoder_state(run)), folder / HIFT)
+    settings: dict[str, Any] = flow_settings(recipe.flow, flow.config.vocab_size, recipe.speaker.size)
+    text = settings_text(settings, vocoder_settings(recipe.vocoder))
+    (folder / SETTINGS).write_text(text, encoding="utf-8")
+    shutil.copy(run.need(TOKENIZER_STAGE, TOKENIZER), folder / TOKENIZER)
+    shutil.copy(run.need(SPEAKER_STAGE, SPEAKER), folder / SPEAKER)
+
+
+def vocoder_state(run: RunFolder) -> dict[str, Tensor]:
+    """The trained vocoder's tensors, weight norm in gain and direction as published; no discriminators."""
+    recipe = run.recipe()
+    state = torch.load(run.need(VOCODER_STAGE, CHECKPOINT), map_location="cpu", weights_only=True)
+    weights = state["average" if recipe.vocoder.plan.average else "networks"]
+    hift = normed(Hift(hift_config_of(recipe.vocoder)))
+    hift.load_state_dict(
+        {name.removeprefix("hift."): value for name, value in weights.items() if name.startswith("hift.")}
+    )
+    return dict(hift.state_dict())
+
+
+def _halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.half().clone() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def _step(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["step"])

@@ -1,0 +1,71 @@
+"""What the tokenizer's spelling reader must write: phonemes (or characters) of a text, as label numbers from 1 on.
+
+Phonemes come from hibari's English phonemizer; stress, spaces and marks are left out. Label 0 is CTC's blank.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from omnitts.errors import DependencyError, UsageError
+
+_NO_SOUND: Final = frozenset("ˈˌː")
+KINDS: Final = ("phonemes", "characters")
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """Symbols in a fixed order; label of a symbol is its place plus one."""
+
+    symbols: tuple[str, ...]
+
+    @classmethod
+    def of(cls, spellings: Iterable[str]) -> Alphabet:
+        return cls(tuple(sorted({symbol for spelling in spellings for symbol in spelling})))
+
+    @property
+    def size(self) -> int:
+        """Number of labels, the blank included."""
+        return len(self.symbols) + 1
+
+    def labels(self, spelling: str) -> list[int]:
+        places = {symbol: place for place, symbol in enumerate(self.symbols, 1)}
+        return [places[symbol] for symbol in spelling if symbol in places]
+
+
+class Speller:
+    """Text to symbols. Raises `UsageError` for an unknown kind, `DependencyError` without the phonemizer."""
+
+    def __init__(self, kind: str) -> None:
+        if kind not in KINDS:
+            raise UsageError(f"labels are {kind!r}", where="tokenizer.labels", hint=f"one of {', '.join(KINDS)}")
+        self._kind = kind
+        self._phonemizers: dict[bool, Any] = {}
+
+    def spell(self, text: str, accent: str) -> str:
+        """Every character of the result is one symbol."""
+        if self._kind == "characters":
+            return "".join(char for char in unicodedata.normalize("NFC", text.lower()) if char.isalnum())
+        phonemes = self._phonemizer(accent.lower().startswith("en-gb"))(text)
+        return "".join(char for char in str(phonemes) if char not in _NO_SOUND and _is_letter(char))
+
+    def _phonemizer(self, british: bool) -> Any:
+        if british not in self._phonemizers:
+            try:
+                from hibari.g2p import G2P
+            except ImportError as error:
+                raise DependencyError("phoneme labels need hibari-tts", hint="pip install hibari-tts") from error
+            self._phonemizers[british] = G2P(british=british)
+        return self._phonemizers[british]
+
+
+def _is_letter(char: str) -> bool:
+    return unicodedata.category(char)[0] == "L"
+
+
+def unblank(labels: Sequence[int]) -> list[int]:
+    """CTC's greedy reading: repeats are one, blanks are none."""
+    return [label for i, label in enumerate(labels) if label and (i == 0 or label != labels[i - 1])]

@@ -1,0 +1,124 @@
+"""Examples for the speech LM: who is joined to whom, which clip is the reference, and their rows. Chance by number.
+
+Utterances (text, codes, speaker) in; for any example number always the same rows out. The reference is another
+utterance of the same speaker; a speaker with one utterance alone borrows that of the most similar voice.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnitts.errors import VoiceError
+from omnitts.models.mgm_omni.prompt import PromptBuilder
+from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
+from omnitts.training.recipe import SpeechLmRecipe
+from omnitts.training.rows import Example, SpokenText, example, spoken_rows
+from omnitts.training.store import CODE_S
+from omnitts.training.text_tokenizer import TextCoder
+
+_PAUSE_CODES: Final = (2, 10)  # between utterances of one chunk, beside the margins they have
+_SIMILAR: Final = 4
+_TRIES: Final = 3
+
+
+@dataclass(frozen=True)
+class LmUtterance:
+    """``text`` as it is spoken, ``transcript`` as a person would write it for a reference clip."""
+
+    text: str
+    transcript: str
+    speaker: str
+    codes: tuple[int, ...]
+
+    @property
+    def seconds(self) -> float:
+        return len(self.codes) * CODE_S
+
+
+@dataclass(frozen=True)
+class _Choice:
+    reference: int
+    spoken: tuple[int, ...]
+
+
+class LmData:
+    """All utterances, and the examples made of them. ``voices`` (N, E): a vector per utterance, tells who is alike."""
+
+    def __init__(
+        self,
+        utterances: Sequence[LmUtterance],
+        voices: NDArray[np.float32],
+        prompts: PromptBuilder,
+        vocabulary: SpeechVocabulary,
+        coder: TextCoder,
+        recipe: SpeechLmRecipe,
+        dropout: float,
+        pre_pad: int,
+    ) -> None:
+        self.utterances = utterances
+        self._prompts, self._vocabulary, self._coder = prompts, vocabulary, coder
+        self._recipe, self._dropout, self._pre_pad = recipe, dropout, pre_pad
+        self._of_speaker: dict[str, list[int]] = defaultdict(list)
+        for index, utterance in enumerate(utterances):
+            self._of_speaker[utterance.speaker].append(index)
+        lengths = np.linalg.norm(voices, axis=1, keepdims=True)
+        self._voices = voices / np.maximum(lengths, 1e-6)
+
+    def seconds(self, index: int, seed: str) -> float:
+        """Of the example, its reference included."""
+        choice = self._choose(index, random.Random(f"{seed} {index}"))
+        return sum(self.utterances[place].seconds for place in (choice.reference, *choice.spoken))
+
+    def example(self, index: int, seed: str, *, dropout: bool = True) -> Example | None:
+        """The example that speaks utterance ``index``; None when no rows can be made of it."""
+        rng = random.Random(f"{seed} {index}")
+        choice = self._choose(index, rng)
+        attempts = [(choice.spoken, dropout)] * _TRIES + [((index,), dropout)] * _TRIES + [((index,), False)]
+        for spoken, drops in attempts:
+            pieces = [self._piece(place, number > 0, drops, rng) for number, place in enumerate(spoken)]
+            pauses = [rng.randint(*_PAUSE_CODES) for _ in pieces]
+            rows = spoken_rows(self._vocabulary, pieces, self._pre_pad, pauses)
+            if rows is None:
+                continue
+            reference = self.utterances[choice.reference]
+            try:
+                prompt = self._prompts.voice_rows(reference.transcript, reference.codes)
+            except VoiceError:
+                return None
+            return example(prompt, rows)
+        return None
+
+    def _piece(self, index: int, follows: bool, drops: bool, rng: random.Random) -> SpokenText:
+        utterance = self.utterances[index]
+        text = f" {utterance.text}" if follows else utterance.text
+        ids = self._coder.dropped_ids(text, self._dropout, rng) if drops and self._dropout else self._coder.ids(text)
+        return SpokenText(tuple(ids), utterance.codes)
+
+    def _choose(self, index: int, rng: random.Random) -> _Choice:
+        """Which clip is the reference, and which utterances are spoken: ``index`` and perhaps others behind it."""
+        speaker = self._of_speaker[self.utterances[index].speaker]
+        others = [place for place in speaker if place != index]
+        joins = len(others) > 1 and rng.random() < self._recipe.joined_share
+        num_more = rng.randint(1, min(self._recipe.joined_most, len(others) - 1)) if joins else 0
+        more = rng.sample(others, num_more)
+        free = [place for place in others if place not in more]
+        fitting = [place for place in free if self._fits(place)] or free or self._similar(index)
+        return _Choice(rng.choice(fitting), (index, *more))
+
+    def _fits(self, place: int) -> bool:
+        shortest_s, longest_s = self._recipe.reference_s
+        return shortest_s <= self.utterances[place].seconds <= longest_s
+
+    def _similar(self, index: int) -> list[int]:
+        """The few utterances whose voices are most like this one's."""
+        likeness = self._voices @ self._voices[index]
+        likeness[index] = -np.inf
+        nearest = np.argsort(-likeness, kind="stable")[:_SIMILAR]
+        return [int(place) for place in nearest if place != index] or [index]

@@ -1,0 +1,295 @@
+"""The training loop every stage runs in: restartable, seeded, with losses written down as they come.
+
+A `Stage` (networks and a loss per batch) goes in; its trained weights come out. All chance of a step is drawn after
+seeding with (seed, step), so a run that was stopped and started again makes the very steps of one that was not.
+A checkpoint is written aside and renamed; a kill at any moment costs at most ``save_every`` steps.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import pickle
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from omnitts.audio import write_atomically
+from omnitts.errors import InputError
+from omnitts.training.curves import draw_curves
+from omnitts.training.recipe import Plan
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT: Final = "checkpoint.pt"
+LOSSES: Final = "losses.jsonl"
+CURVES: Final = "losses.png"
+_SAY_EVERY_S: Final = 30.0
+_FORMAT: Final = 1
+
+Batch = Sequence[int]
+Losses = dict[str, Tensor]
+
+
+class Stage(Protocol):
+    """What a stage gives the loop.
+
+    ``networks`` hold everything that learns; each of their children is clipped by itself. ``batches(epoch)`` lists the
+    batches of one pass (of indices only the stage understands), the same list whenever asked. ``losses`` has one entry
+    called ``loss`` that is minimised; the others are written down. ``facts`` describe the stage's sizes: a checkpoint
+    of other facts is refused.
+    """
+
+    name: str
+    networks: nn.Module
+    facts: dict[str, Any]
+
+    def batches(self, epoch: int) -> list[Batch]: ...
+
+    def validation(self) -> list[Batch]: ...
+
+    def losses(self, batch: Batch, step: int) -> Losses: ...
+
+
+def train(stage: Stage, plan: Plan, folder: Path, seed: int, *, device: str = "cpu", steps: int | None = None) -> None:
+    """Trains to ``plan.steps``, from the folder's checkpoint if there is one. ``steps``: stop this run at that step.
+
+    On return ``stage.networks`` holds the averaged weights, in eval mode. Raises `InputError` for a checkpoint of
+    another recipe.
+    """
+    stop = min(plan.steps, steps if steps is not None else plan.steps)
+    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+        trainer = _Trainer(stage, plan, folder, seed, device)
+        trainer.run(stop)
+    stage.networks.load_state_dict(trainer.exported())
+    stage.networks.eval()
+
+
+def is_finished(folder: Path, plan: Plan) -> bool:
+    """Whether a stage's checkpoint has made all steps of the plan."""
+    return _step_of(folder) >= plan.steps
+
+
+def _step_of(folder: Path) -> int:
+    path = folder / CHECKPOINT
+    return int(_load(path)["step"]) if path.is_file() else 0
+
+
+class _Trainer:
+    def __init__(self, stage: Stage, plan: Plan, folder: Path, seed: int, device: str) -> None:
+        self.stage, self.plan, self.folder, self.seed, self.device = stage, plan, folder, seed, device
+        folder.mkdir(parents=True, exist_ok=True)
+        stage.networks.to(device)
+        self.parameters = [p for p in stage.networks.parameters() if p.requires_grad]
+        decayed = [p for p in self.parameters if p.dim() > 1]
+        plain = [p for p in self.parameters if p.dim() <= 1]
+        groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=plan.learning_rate, betas=(0.9, 0.98)
+        )
+        weights = stage.networks.state_dict() if plan.average else {}
+        self.average = {name: value.detach().clone() for name, value in weights.items()}
+        self.step = 0
+        self._epoch_start = 0
+        self._restore()
+
+    def run(self, stop: int) -> None:
+        if self.step >= stop:
+            logger.info("%s: all %d steps are done", self.stage.name, self.step)
+            return
+        self.stage.networks.train()
+        started_s = said_s = time.monotonic()
+        first_step = self.step
+        epoch, batches = -1, list[Batch]()
+        while self.step < stop:
+            place = self._place(epoch, batches)
+            if place[0] != epoch:
+                epoch, batches = place[0], self.stage.batches(place[0])
+            torch.manual_seed(_seed(self.seed, self.step))
+            losses = self._learn(batches[place[1]])
+            self.step += 1
+            self._write_losses(losses)
+            now_s = time.monotonic()
+            if now_s - said_s > _SAY_EVERY_S or self.step == stop:
+                said_s = now_s
+                done = self.step - first_step
+                left_s = (now_s - started_s) / done * (stop - self.step)
+                shown = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+                rate = (now_s - started_s) / done
+                text = "%s: step %d of %d, epoch %d: %s; %.2f s a step, %.0f min left"
+                logger.info(text, self.stage.name, self.step, stop, epoch, shown, rate, left_s / 60)
+            if self.step % self.plan.validate_every == 0 or self.step == stop:
+                self._validate()
+            if self.step % self.plan.save_every == 0 or self.step == stop:
+                self._save()
+
+    def exported(self) -> dict[str, Tensor]:
+        return self.average if self.plan.average else dict(self.stage.networks.state_dict())
+
+    def _place(self, epoch: int, batches: list[Batch]) -> tuple[int, int]:
+        """(epoch, batch of it) of the next step. Epochs need not be of one length, so they are counted through."""
+        if epoch < 0:
+            epoch, at = 0, self.step
+            while at >= (length := len(self._batches_of(epoch))):
+                epoch, at = epoch + 1, at - length
+            self._epoch_start = self.step - at
+            return epoch, at
+        at = self.step - self._epoch_start
+        if at < len(batches):
+            return epoch, at
+        self._epoch_start = self.step
+        return epoch + 1, 0
+
+    def _batches_of(self, epoch: int) -> list[Batch]:
+        batches = self.stage.batches(epoch)
+        if not batches:
+            raise InputError(f"there is nothing to train the {self.stage.name} on", where=str(self.folder))
+        return batches
+
+    def _learn(self, batch: Batch) -> dict[str, float]:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.plan.learning_rate * rate_at(self.step, self.plan)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses = self.stage.losses(batch, self.step)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        values = {name: float(value.detach()) for name, value in losses.items()}
+        if not math.isfinite(values["loss"]):
+            raise InputError(
+                f"the loss became {values['loss']} at step {self.step}",
+                where=str(self.folder),
+                hint="lower plan.learning_rate in the recipe and start the stage again",
+            )
+        for part in self.stage.networks.children():
+            nn.utils.clip_grad_norm_(part.parameters(), self.plan.clip_norm)
+        self.optimiser.step()
+        self._update_average()
+        return values
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Running average, with a shorter memory at the beginning."""
+        if not self.plan.average:
+            return
+        decay = min(self.plan.average, (1 + self.step) / (10 + self.step))
+        for name, value in self.stage.networks.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        """Losses of what is held back, if anything is; then all curves anew."""
+        batches = self.stage.validation()
+        self.stage.networks.eval()
+        sums: dict[str, float] = {}
+        for number, batch in enumerate(batches):
+            torch.manual_seed(_seed(self.seed, -1 - number))
+            for name, value in self.stage.losses(batch, self.step).items():
+                sums[name] = sums.get(name, 0.0) + float(value) / len(batches)
+        self.stage.networks.train()
+        if sums:
+            values = {f"valid {name}": value for name, value in sums.items()}
+            _append(self.folder / LOSSES, {"step": self.step, **values})
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in sums.items())
+            logger.info("%s: step %d, held back: %s", self.stage.name, self.step, shown)
+        draw_curves(self.folder / LOSSES, self.folder / CURVES, self.stage.name)
+
+    def _write_losses(self, losses: dict[str, float]) -> None:
+        _append(self.folder / LOSSES, {"step": self.step, **{name: round(value, 6) for name, value in losses.items()}})
+
+    def _save(self) -> None:
+        state = {
+            "format": _FORMAT,
+            "step": self.step,
+            "seed": self.seed,
+            "facts": json.dumps(self.stage.facts, sort_keys=True),
+            "networks": self.stage.networks.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        save_aside(state, self.folder / CHECKPOINT)
+
+    def _restore(self) -> None:
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            (self.folder / LOSSES).unlink(missing_ok=True)
+            return
+        state = _load(path)
+        if state["facts"] != json.dumps(self.stage.facts, sort_keys=True) or state["seed"] != self.seed:
+            hint = f"delete {self.folder} to start this stage again"
+            raise InputError("the checkpoint was made with another recipe, corpus or seed", where=str(path), hint=hint)
+        self.stage.networks.load_state_dict(state["networks"])
+        self.average = {name: value.to(self.device) for name, value in state["average"].items()}
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = int(state["step"])
+        _forget_after(self.folder / LOSSES, self.step)
+        logger.info("%s: goes on at step %d", self.stage.name, self.step)
+
+
+def rate_at(step: int, plan: Plan) -> float:
+    """Share of the learning rate at a step: linear warm-up, then half a cosine down to 2 %."""
+    if step < plan.warmup_steps:
+        return (step + 1) / plan.warmup_steps
+    done = (step - plan.warmup_steps) / max(1, plan.steps - plan.warmup_steps)
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def save_aside(state: dict[str, Any], path: Path) -> None:
+    """`torch.save` into a neighbour file, then renamed: there is always one whole checkpoint."""
+    aside = path.with_suffix(".part")
+    with aside.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def load_weights(network: nn.Module, folder: Path, plan: Plan) -> int:
+    """Gives a stage's networks the exported weights of its checkpoint; returns the step. Raises `InputError`."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise InputError("the stage has not been trained", where=str(folder))
+    state = _load(path)
+    network.load_state_dict(state["average" if plan.average else "networks"])
+    network.eval()
+    return int(state["step"])
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        hint = "delete it to start the stage again"
+        raise InputError(f"the checkpoint cannot be read ({reason})", where=str(path), hint=hint) from error
+    return state
+
+
+def _seed(seed: int, step: int) -> int:
+    return (seed * 1_000_003 + step * 7919 + 12345) % (1 << 62)
+
+
+def _append(path: Path, entry: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def read_losses(path: Path) -> list[dict[str, float]]:
+    """The entries of a losses file; a last line that was cut off is left out."""
+    if not path.is_file():
+        return []
+    lines: Iterable[str] = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Losses of steps that will be made again."""
+    kept = [entry for entry in read_losses(path) if entry["step"] <= step]
+    write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in kept).encode())

@@ -1,0 +1,231 @@
+"""Recipe: the sizes and the training plan of every stage, as frozen dataclasses; named recipes and JSON overrides.
+
+A name (`toy`, `cpu`, `gpu`) or a JSON file goes in, a `Recipe` comes out. Numbers only: knows no tensors and no data.
+The budgets behind the numbers are worked out in docs/training.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from omnitts.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast a stage learns. ``batch_s``: seconds of (padded) audio per step; 0 keeps all of a kind."""
+
+    steps: int
+    batch_s: float
+    learning_rate: float
+    warmup_steps: int = 200
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    average: float = 0.0  # decay of the running average of the weights that is exported; 0 exports the last ones
+    save_every: int = 200
+    validate_every: int = 500
+
+
+@dataclass(frozen=True)
+class TokenizerRecipe:
+    """Speech tokenizer. ``levels``: values per FSQ dimension; their product is the number of codes."""
+
+    plan: Plan
+    levels: tuple[int, ...] = (8, 5, 5, 5)
+    width: int = 256
+    blocks: int = 6
+    reader_blocks: int = 3
+    mel_blocks: int = 3
+    mel_weight: float = 1.0
+    labels: str = "phonemes"  # or characters
+
+
+@dataclass(frozen=True)
+class SpeakerRecipe:
+    """Speaker encoder; ``size`` numbers per voice. Crops of ``crop_s`` seconds are compared with the whole clip."""
+
+    plan: Plan
+    size: int = 192
+    width: int = 192
+    blocks: int = 4
+    crop_s: tuple[float, float] = (1.6, 4.0)
+
+
+@dataclass(frozen=True)
+class FlowRecipe:
+    """Sizes in the words of cosyvoice2.yaml."""
+
+    plan: Plan
+    input_size: int = 192
+    output_size: int = 192
+    attention_heads: int = 4
+    linear_units: int = 512
+    num_blocks: int = 4
+    num_up_blocks: int = 2
+    channels: int = 192
+    head_dim: int = 48
+    num_heads: int = 4
+    n_blocks: int = 1
+    num_mid_blocks: int = 6
+    guidance: float = 0.7
+    drop_condition: float = 0.2  # as in the literature of classifier-free guidance
+    prompt_share: float = 0.7  # of the rows have a prompt, of up to ``prompt_most`` of their length
+    prompt_most: float = 0.4
+    streaming_share: float = 0.5
+    longest_s: float = 12.0
+
+
+@dataclass(frozen=True)
+class VocoderRecipe:
+    """HiFT sizes in the words of cosyvoice2.yaml; crops of ``crop_frames`` mel frames (20 ms each)."""
+
+    plan: Plan
+    base_channels: int = 192
+    f0_channels: int = 128
+    num_harmonics: int = 8
+    upsample_rates: tuple[int, ...] = (8, 5, 3)
+    upsample_kernels: tuple[int, ...] = (16, 11, 7)
+    block_kernels: tuple[int, ...] = (3, 7, 11)
+    crop_frames: int = 40
+    mel_weight: float = 5.0
+    pitch_weight: float = 1.0
+    adversarial_from: int | None = None  # step from which discriminators take part; None leaves them out
+    discriminator_channels: int = 16
+
+
+@dataclass(frozen=True)
+class TextRecipe:
+    """Byte-level BPE."""
+
+    vocabulary: int = 4096
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class SpeechLmRecipe:
+    """Qwen3 sizes of backbone and adapter, and how rows are put together."""
+
+    plan: Plan
+    hidden_size: int = 384
+    intermediate_size: int = 1024
+    num_layers: int = 6
+    adapter_layers: int = 2
+    num_heads: int = 6
+    num_kv_heads: int = 3
+    head_dim: int = 64
+    pre_pad: int = 4
+    dropout: float = 0.1
+    joined_share: float = 0.35  # of the examples are several utterances in a row, most of more than one chunk
+    joined_most: int = 6
+    reference_s: tuple[float, float] = (2.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All stages. Equal recipes, corpora and seeds give equal weights on one machine."""
+
+    tokenizer: TokenizerRecipe
+    speaker: SpeakerRecipe
+    flow: FlowRecipe
+    vocoder: VocoderRecipe
+    speech_lm: SpeechLmRecipe
+    text: TextRecipe = field(default_factory=TextRecipe)
+    seed: int = 0
+
+
+CPU: Final = Recipe(
+    tokenizer=TokenizerRecipe(Plan(5000, 40.0, 1.5e-3, average=0.999), width=192),
+    speaker=SpeakerRecipe(Plan(4000, 60.0, 1e-3, average=0.999)),
+    flow=FlowRecipe(Plan(20_000, 40.0, 1e-3, warmup_steps=500, average=0.999)),
+    vocoder=VocoderRecipe(Plan(30_000, 8.0, 1e-3, average=0.999)),
+    speech_lm=SpeechLmRecipe(Plan(20_000, 120.0, 1e-3, warmup_steps=500, weight_decay=0.05, average=0.999)),
+)
+GPU: Final = Recipe(
+    tokenizer=TokenizerRecipe(Plan(30_000, 600.0, 1e-3, warmup_steps=1000, average=0.9995), width=320, blocks=8),
+    speaker=SpeakerRecipe(Plan(15_000, 400.0, 1e-3, average=0.9995), width=256),
+    flow=FlowRecipe(
+        Plan(60_000, 400.0, 6e-4, warmup_steps=1000, average=0.9995), num_mid_blocks=8, output_size=256, input_size=256
+    ),
+    vocoder=VocoderRecipe(Plan(200_000, 32.0, 5e-4, average=0.9995), adversarial_from=50_000, base_channels=256),
+    speech_lm=SpeechLmRecipe(
+        Plan(60_000, 1200.0, 8e-4, warmup_steps=1000, weight_decay=0.05, average=0.9995),
+        num_layers=8,
+        hidden_size=448,
+        num_heads=7,
+        num_kv_heads=7,
+    ),
+)
+_TOY_PLAN: Final = Plan(16, 6.0, 3e-3, warmup_steps=2, save_every=8, validate_every=8)
+TOY: Final = Recipe(
+    tokenizer=TokenizerRecipe(_TOY_PLAN, (4, 4, 4), width=32, blocks=1, reader_blocks=1, mel_blocks=1),
+    speaker=SpeakerRecipe(_TOY_PLAN, width=32, blocks=1),
+    flow=FlowRecipe(
+        _TOY_PLAN, 32, 32, 2, 64, num_blocks=1, num_up_blocks=1, channels=32, head_dim=16, num_heads=2, num_mid_blocks=1
+    ),
+    vocoder=VocoderRecipe(replace(_TOY_PLAN, batch_s=2.0), 32, 16, block_kernels=(3,), crop_frames=16),
+    speech_lm=SpeechLmRecipe(
+        _TOY_PLAN, 64, 128, num_layers=1, adapter_layers=1, num_heads=2, num_kv_heads=1, head_dim=32
+    ),
+    text=TextRecipe(vocabulary=320),
+)
+RECIPES: Final[Mapping[str, Recipe]] = {"toy": TOY, "cpu": CPU, "gpu": GPU}
+_Record = TypeVar("_Record")
+
+
+def find_recipe(name: str) -> Recipe:
+    """A recipe by name, or a JSON file: ``{"base": "cpu", "flow": {"plan": {"steps": 9000}}}``.
+
+    Raises `UsageError` for an unknown name or field, or a value of another type.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(
+            f"no recipe is called {name!r}", where="--recipe", hint=f"{', '.join(RECIPES)}, or a JSON file"
+        )
+    try:
+        changes = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the recipe cannot be read ({error})", where=name) from error
+    return recipe_from(changes, name)
+
+
+def recipe_from(changes: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe of a JSON object: that of its ``base`` with the given fields changed."""
+    base = changes.get("base", "cpu") if isinstance(changes, Mapping) else None
+    if base not in RECIPES:
+        raise UsageError(f"base is {base!r}", where=where, hint=f"one of {', '.join(RECIPES)}")
+    return _changed(RECIPES[base], {name: value for name, value in changes.items() if name != "base"}, where, "")
+
+
+def recipe_json(recipe: Recipe) -> dict[str, Any]:
+    """All fields as JSON data; `recipe_from` gives the recipe back."""
+    return asdict(recipe)
+
+
+def _changed(record: _Record, changes: Mapping[str, Any], where: str, path: str) -> _Record:
+    if not isinstance(changes, Mapping):
+        raise UsageError(f"{path or 'the recipe'} is not a JSON object", where=where)
+    known = {item.name: getattr(record, item.name) for item in fields(record)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, value in changes.items():
+        full = f"{path}.{name}".lstrip(".")
+        if name not in known:
+            raise UsageError(f"a recipe has no {full}", where=where, hint=f"it has {', '.join(known)}")
+        old = known[name]
+        if is_dataclass(old):
+            values[name] = _changed(old, value, where, full)
+        elif isinstance(old, tuple):
+            if not isinstance(value, list | tuple):
+                raise UsageError(f"{full} is {value!r}, not a list", where=where)
+            values[name] = tuple(value)
+        elif isinstance(old, str) != isinstance(value, str) or isinstance(value, list | dict):
+            raise UsageError(f"{full} is {value!r}", where=where, hint=f"something like {old!r}")
+        else:
+            values[name] = value
+    return replace(record, **values)  # type: ignore[type-var]

@@ -1,0 +1,170 @@
+"""Speech tokenizer stage: trains the network on the cache, exports the ONNX file, codes the corpus, finds silence.
+
+Writes into RUN/tokenizer: checkpoint, losses, speech_tokenizer_v2.onnx, codes.bin (int16, in the cache's order) and
+silence.json. Restarts at every one of these.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+from torch import Tensor, nn
+
+from omnitts.errors import InputError
+from omnitts.models.codec.loading import TOKENIZER
+from omnitts.models.codec.onnx_session import OnnxNetwork
+from omnitts.training.batching import batches_of
+from omnitts.training.labels import Alphabet, Speller, unblank
+from omnitts.training.loop import Batch, Losses, train
+from omnitts.training.onnx_export import export
+from omnitts.training.recipe import TokenizerRecipe
+from omnitts.training.run_folder import RunFolder, write_json
+from omnitts.training.silence import measure_silence
+from omnitts.training.store import CorpusStore
+from omnitts.training.tokenizer_network import ExportedTokenizer, SpeechTokenizer
+
+logger = logging.getLogger(__name__)
+
+STAGE: Final = "tokenizer"
+CODES: Final = "codes.bin"
+SILENCE: Final = "silence.json"
+
+
+class TokenizerStage:
+    """The loop's view of the speech tokenizer."""
+
+    name = STAGE
+
+    def __init__(self, corpus: CorpusStore, recipe: TokenizerRecipe, seed: int) -> None:
+        self._corpus, self._recipe, self._seed = corpus, recipe, seed
+        speller = Speller(recipe.labels)
+        spellings = [speller.spell(utterance.text, utterance.accent) for utterance in corpus.utterances]
+        self._alphabet = Alphabet.of(spellings)
+        self._labels = [self._alphabet.labels(spelling) for spelling in spellings]
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.tokenizer = SpeechTokenizer(recipe, self._alphabet.size)
+        self.networks: nn.Module = nn.ModuleDict({"tokenizer": self.tokenizer})
+        self.facts: dict[str, Any] = {
+            "levels": recipe.levels,
+            "width": recipe.width,
+            "labels": "".join(self._alphabet.symbols),
+            "utterances": len(corpus.utterances),
+        }
+
+    def batches(self, epoch: int) -> list[Batch]:
+        return list(
+            batches_of(
+                self._usable(self._corpus.training()), self._seconds, self._recipe.plan.batch_s, self._seed, epoch
+            )
+        )
+
+    def validation(self) -> list[Batch]:
+        return list(batches_of(self._usable(self._corpus.validation()), self._seconds, self._recipe.plan.batch_s, 0, 0))
+
+    def losses(self, batch: Batch, step: int) -> Losses:
+        device = self.tokenizer.mel_out.weight.device
+        num_codes = torch.tensor([self._corpus.utterances[i].num_codes for i in batch], device=device)
+        log_mel = _padded([self._corpus.read("log_mel", i) for i in batch]).to(device)  # (B, T, 128)
+        mel = _padded([self._corpus.read("mel", i) for i in batch]).to(device)
+        rounded = self.tokenizer.encoder(log_mel.transpose(1, 2), 4 * num_codes)
+        logits, rebuilt = self.tokenizer.read(rounded, mel, num_codes)
+        targets = [self._labels[i] for i in batch]
+        spelling = F.ctc_loss(
+            logits.float().log_softmax(-1).transpose(0, 1),
+            torch.tensor([label for labels in targets for label in labels], device=device),
+            num_codes,
+            torch.tensor([len(labels) for labels in targets], device=device),
+            zero_infinity=True,
+        )
+        outside = torch.arange(mel.shape[1], device=device)[None] >= 2 * num_codes[:, None]
+        likeness = (rebuilt - mel).abs().masked_fill(outside.unsqueeze(-1), 0.0).sum() / (2 * num_codes.sum() * 80)
+        losses = {"loss": spelling + self._recipe.mel_weight * likeness, "spelling": spelling, "mel": likeness}
+        if not self.tokenizer.training:
+            losses |= self._measures(logits, rounded, num_codes, targets)
+        return losses
+
+    def _measures(self, logits: Tensor, rounded: Tensor, num_codes: Tensor, targets: list[list[int]]) -> Losses:
+        """Label error rate of the greedy reading, and how many codes are in use (2 to the entropy)."""
+        codes = self.tokenizer.encoder.quantiser.codes(rounded)
+        used = torch.cat([row[:length] for row, length in zip(codes, num_codes.tolist(), strict=True)])
+        share = torch.bincount(used).float() / len(used)
+        entropy = -(share * share.clamp(min=1e-9).log2()).sum()
+        best = logits.argmax(-1).tolist()
+        errors = [
+            Levenshtein.distance(unblank(row[:length]), target)
+            for row, length, target in zip(best, num_codes.tolist(), targets, strict=True)
+        ]
+        rate = sum(errors) / max(1, sum(map(len, targets)))
+        return {"label errors": torch.tensor(rate), "codes in use": 2.0**entropy}
+
+    def _seconds(self, index: int) -> float:
+        return self._corpus.utterances[index].seconds
+
+    def _usable(self, indices: list[int]) -> list[int]:
+        """Utterances whose labels fit into their codes; CTC can spell no others."""
+        return [i for i in indices if 0 < len(self._labels[i]) <= self._corpus.utterances[i].num_codes]
+
+
+def train_tokenizer(run: RunFolder, *, device: str = "cpu", steps: int | None = None) -> None:
+    """The whole stage; returns early (without export) when ``steps`` stops it before the plan's end."""
+    recipe = run.recipe()
+    corpus = CorpusStore(run.corpus)
+    folder = run.stage(STAGE)
+    stage = TokenizerStage(corpus, recipe.tokenizer, recipe.seed)
+    train(stage, recipe.tokenizer.plan, folder, recipe.seed, device=device, steps=steps)
+    if steps is not None and steps < recipe.tokenizer.plan.steps:
+        return
+    finish_tokenizer(run, stage.tokenizer)
+
+
+def finish_tokenizer(run: RunFolder, tokenizer: SpeechTokenizer) -> None:
+    """Exports the trained network, codes the corpus with the exported file and measures silence."""
+    corpus, folder = CorpusStore(run.corpus), run.stage(STAGE)
+    export_tokenizer(tokenizer, folder / TOKENIZER)
+    codes = code_corpus(corpus, folder / TOKENIZER, folder / CODES)
+    silence = measure_silence(corpus, codes, tokenizer.encoder.quantiser.num_codes)
+    write_json(folder / SILENCE, silence.as_json())
+    logger.info("tokenizer: silence is code %d, %d blank codes", silence.code, len(silence.blanks))
+
+
+def export_tokenizer(tokenizer: SpeechTokenizer, path: Path) -> None:
+    """Writes speech_tokenizer_v2.onnx: feats (1, 128, T), feats_length (1,) int32 -> indices (1, K) int32."""
+    network = ExportedTokenizer(tokenizer.encoder).cpu().eval()
+    example = (torch.zeros(1, 128, 64), torch.tensor([64], dtype=torch.int32))
+    export(network, example, path, inputs=("feats", "feats_length"), output="indices", dynamic={"feats": 2})
+
+
+def code_corpus(corpus: CorpusStore, network: Path, path: Path) -> NDArray[np.int16]:
+    """Codes of every utterance, by the exported file, as one int16 array in the cache's order; written aside first."""
+    session = OnnxNetwork(network, num_inputs=2, num_threads=1)
+    codes = np.zeros(corpus.num_codes, np.int16)
+    for index, utterance in enumerate(corpus.utterances):
+        feature = corpus.read("log_mel", index).T.unsqueeze(0).contiguous().numpy()
+        ids = session.run(feature, np.array([feature.shape[2]], np.int32)).reshape(-1)
+        codes[utterance.offset : utterance.offset + utterance.num_codes] = ids[: utterance.num_codes]
+    aside = path.with_suffix(".part")
+    codes.tofile(aside)
+    aside.replace(path)
+    return codes
+
+
+def read_codes(run: RunFolder, corpus: CorpusStore) -> NDArray[np.int16]:
+    """The corpus in codes. Raises `InputError` when the tokenizer stage is not finished or knew another corpus."""
+    path = run.need(STAGE, CODES)
+    codes = np.fromfile(path, np.int16)
+    if len(codes) != corpus.num_codes:
+        hint = "run `omnitts train tokenizer` again: the corpus has changed"
+        raise InputError(f"{len(codes)} codes for a corpus of {corpus.num_codes}", where=str(path), hint=hint)
+    return codes
+
+
+def _padded(rows: list[Tensor]) -> Tensor:
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True)

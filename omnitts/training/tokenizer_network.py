@@ -1,0 +1,125 @@
+"""Speech tokenizer network: log-mel at 100 Hz -> one of a few hundred codes at 25 Hz, by finite scalar quantisation.
+
+Two readers hang on the codes while it learns: one spells the text (CTC), one rebuilds the mel given the clip's average
+sound. What both need, the codes must carry; who speaks comes from the average. Only the encoder is exported.
+Source of the quantiser: arXiv 2309.15505. Letters: B rows, T frames at 100 Hz, K codes, D width, M mel bands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from omnitts.training.blocks import ConvStack, inside_mask
+from omnitts.training.recipe import TokenizerRecipe
+
+_IN_MELS = 128
+_OUT_MELS = 80
+_STYLE = 64
+_USUAL_MEL = -5.0  # about the mean of log-mel over speech, where training starts
+
+
+class Quantiser(nn.Module):
+    """Rounds each of a few numbers to one of its levels; the code is their mixed-radix number."""
+
+    reach: Tensor
+    offset: Tensor
+    shift: Tensor
+    middle: Tensor
+    bases: Tensor
+
+    def __init__(self, levels: Sequence[int]) -> None:
+        super().__init__()
+        self.num_codes = math.prod(levels)
+        reach = torch.tensor([(level - 1) * 1.001 / 2 for level in levels])
+        offset = torch.tensor([0.0 if level % 2 else 0.5 for level in levels])
+        self.register_buffer("reach", reach, persistent=False)
+        self.register_buffer("offset", offset, persistent=False)
+        self.register_buffer("shift", torch.atanh(offset / reach), persistent=False)
+        self.register_buffer("middle", torch.tensor([level // 2 for level in levels]), persistent=False)
+        bases = [math.prod(levels[:i]) for i in range(len(levels))]
+        self.register_buffer("bases", torch.tensor(bases), persistent=False)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """(B, K, d) -> the same, rounded to whole numbers around 0; gradients pass as if it were not rounded."""
+        bounded = torch.tanh(numbers + self.shift) * self.reach - self.offset
+        return bounded + (bounded.round() - bounded).detach()
+
+    def codes(self, rounded: Tensor) -> Tensor:
+        """(B, K, d) of `forward` -> (B, K) int64 codes."""
+        return ((rounded.round().long() + self.middle) * self.bases).sum(dim=-1)
+
+    def centred(self, rounded: Tensor) -> Tensor:
+        """The rounded numbers scaled to about [-1, 1], for the readers."""
+        return (rounded + self.offset) / self.reach
+
+
+class CodeEncoder(nn.Module):
+    """What is exported: frames to rounded numbers."""
+
+    def __init__(self, recipe: TokenizerRecipe) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(_IN_MELS, recipe.width, 3, stride=2, padding=1)
+        self.conv2 = nn.Conv1d(recipe.width, recipe.width, 3, stride=2, padding=1)
+        self.stack = ConvStack(recipe.width, recipe.blocks)
+        self.narrow = nn.Linear(recipe.width, len(recipe.levels))
+        self.quantiser = Quantiser(recipe.levels)
+
+    def forward(self, log_mel: Tensor, lengths: Tensor) -> Tensor:
+        """(B, 128, T) float32 and (B,) lengths -> (B, ceil(T / 4), d) rounded numbers."""
+        inside = inside_mask(lengths, log_mel.shape[2]).transpose(1, 2)  # (B, 1, T)
+        hidden = nn.functional.gelu(self.conv1(log_mel * inside))
+        hidden = nn.functional.gelu(self.conv2(hidden * inside[:, :, ::2])).transpose(1, 2)
+        rounded: Tensor = self.quantiser(self.narrow(self.stack(hidden, inside[:, :, ::4].transpose(1, 2))))
+        return rounded
+
+
+class ExportedTokenizer(nn.Module):
+    """The encoder as speech_tokenizer_v2.onnx: feature (1, 128, T) float32, length int32 (1,) -> (1, K) int32 ids."""
+
+    def __init__(self, encoder: CodeEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, feats: Tensor, feats_length: Tensor) -> Tensor:
+        return self.encoder.quantiser.codes(self.encoder(feats, feats_length)).to(torch.int32)
+
+
+class SpeechTokenizer(nn.Module):
+    """Encoder, CTC reader and mel reader."""
+
+    def __init__(self, recipe: TokenizerRecipe, num_labels: int) -> None:
+        super().__init__()
+        width = recipe.width
+        self.encoder = CodeEncoder(recipe)
+        self.spell_in = nn.Linear(len(recipe.levels), width)
+        self.spell = ConvStack(width, recipe.reader_blocks)
+        self.spell_out = nn.Linear(width, num_labels)
+        self.style_in = nn.Linear(_OUT_MELS, _STYLE)
+        self.style_out = nn.Linear(2 * _STYLE, width)
+        self.mel_in = nn.Linear(len(recipe.levels), width)
+        self.mel = ConvStack(width, recipe.mel_blocks)
+        self.mel_out = nn.Linear(width, 2 * _OUT_MELS)
+        nn.init.constant_(self.mel_out.bias, _USUAL_MEL)
+
+    def read(self, rounded: Tensor, mel: Tensor, num_codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Label logits (B, K, labels) and rebuilt mel (B, 2 K, 80), from codes and the clip's average over ``mel``."""
+        B, K, _ = rounded.shape
+        inside = inside_mask(num_codes, K)
+        heard = self.encoder.quantiser.centred(rounded)
+        labels = self.spell_out(self.spell(self.spell_in(heard), inside))
+        style = self.style_out(self._style(mel, num_codes))
+        frames = self.mel_out(self.mel(self.mel_in(heard) + style[:, None], inside))
+        return labels, frames.view(B, 2 * K, _OUT_MELS)
+
+    def _style(self, mel: Tensor, num_codes: Tensor) -> Tensor:
+        """Mean and spread over time of a few projections of the mel: who speaks and how it was recorded."""
+        inside = inside_mask(2 * num_codes, mel.shape[1])
+        count = inside.sum(dim=1)
+        hidden = nn.functional.gelu(self.style_in(mel / 4)) * inside
+        mean = hidden.sum(dim=1) / count
+        spread = (((hidden - mean[:, None]) * inside).square().sum(dim=1) / count + 1e-5).sqrt()
+        return torch.cat((mean, spread), dim=-1)

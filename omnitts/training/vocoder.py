@@ -1,0 +1,141 @@
+"""Vocoder stage: HiFT learns to turn mel into sound, its pitch predictor to hear pitch; the module of the codec.
+
+The module is made for inference, so this file adds what learning needs: weight norm on its convolutions (stored as
+published, folded again by the loader), a forward pass of crops of one length that keeps gradients, and losses.
+Letters: B crops, M mel bands, F frames, N samples.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from omnitts.models.codec.config import HiftConfig
+from omnitts.models.codec.hift import Hift
+from omnitts.training.batching import batches_of
+from omnitts.training.codec_settings import hift_config_of
+from omnitts.training.loop import Batch, Losses, train
+from omnitts.training.recipe import VocoderRecipe
+from omnitts.training.run_folder import RunFolder
+from omnitts.training.store import KINDS, CorpusStore
+from omnitts.training.vocoder_losses import Discriminators, adversarial_losses, mel_loss, spectral_loss
+
+STAGE: Final = "vocoder"
+_PITCH_SCALE_HZ: Final = 100.0
+_MOST_MAGNITUDE: Final = 100.0
+_LAST_SLOPE: Final = 0.01
+_OWN_PITCH_FROM: Final = 0.25  # of the plan; then half of the crops are made from the predicted pitch
+
+
+class VocoderStage:
+    """The loop's view of the vocoder."""
+
+    name = STAGE
+
+    def __init__(self, corpus: CorpusStore, recipe: VocoderRecipe, seed: int) -> None:
+        self._corpus, self._recipe, self._seed = corpus, recipe, seed
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.hift = normed(Hift(hift_config_of(recipe)))
+            parts: dict[str, nn.Module] = {"hift": self.hift}
+            if recipe.adversarial_from is not None:
+                parts["judges"] = Discriminators(recipe.discriminator_channels)
+        self.networks: nn.Module = nn.ModuleDict(parts)
+        self.facts: dict[str, Any] = {
+            "base_channels": recipe.base_channels,
+            "adversarial": recipe.adversarial_from is not None,
+            "utterances": len(corpus.utterances),
+        }
+
+    def batches(self, epoch: int) -> list[Batch]:
+        return self._batches(self._corpus.training(), self._seed, epoch)
+
+    def validation(self) -> list[Batch]:
+        return self._batches(self._corpus.validation(), 0, 0)
+
+    def _batches(self, indices: list[int], seed: int, epoch: int) -> list[Batch]:
+        """Crops of one length; an utterance has a chance in proportion to its length, at least once an epoch."""
+        crop_s = self._recipe.crop_frames / 50
+        usable = [i for i in indices if 2 * self._corpus.utterances[i].num_codes > self._recipe.crop_frames]
+        turns = [i for i in usable for _ in range(max(1, round(self._corpus.utterances[i].seconds / 4)))]
+        random.Random(f"{seed} {epoch} turns").shuffle(turns)
+        return list(batches_of(turns, lambda _: crop_s, self._recipe.plan.batch_s, seed, epoch))
+
+    def losses(self, batch: Batch, step: int) -> Losses:
+        device = self.hift.f0_predictor.classifier.weight.device
+        crops = [self._crop(index) for index in batch]
+        mel, pitch, real = (torch.stack(parts).to(device) for parts in zip(*crops, strict=True))
+        guess = self.hift.f0_predictor(mel)  # (B, F)
+        pitch_off = (guess - pitch).abs().mean() / _PITCH_SCALE_HZ
+        used = pitch
+        if step > _OWN_PITCH_FROM * self._recipe.plan.steps:
+            own = torch.rand(len(batch), 1, device=device) < 0.5
+            used = torch.where(own, guess.detach(), pitch)
+        made = sound(self.hift, mel, used, int(torch.randint(0, 1 << 31, ())))
+        spectral, mel_off = spectral_loss(made, real), mel_loss(made, real)
+        loss = spectral + self._recipe.mel_weight * mel_off + self._recipe.pitch_weight * pitch_off
+        losses = {"spectral": spectral, "mel": mel_off, "pitch": pitch_off}
+        first = self._recipe.adversarial_from
+        if first is not None and step >= first and self.networks.training:
+            fool, judge = adversarial_losses(self.networks["judges"], made, real)  # type: ignore[index]
+            loss = loss + fool + judge
+            losses |= {"fooling": fool, "judging": judge}
+        return {"loss": loss, **losses}
+
+    def _crop(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(M, F) mel, (F,) pitch and (N,) sound of a random stretch; it begins at a whole code."""
+        frames = self._recipe.crop_frames
+        num_codes = -(-frames // KINDS["mel"].frames)
+        start = int(torch.randint(0, self._corpus.utterances[index].num_codes - num_codes + 1, ()))
+        mel, pitch, wave = (
+            self._corpus.read(kind, index, start, start + num_codes) for kind in ("mel", "pitch", "wave")
+        )
+        return mel[:frames].T, pitch[:frames, 0], wave[: frames * KINDS["wave"].frames // KINDS["mel"].frames, 0]
+
+
+def normed(hift: Hift) -> Hift:
+    """Weight norm on the convolutions that are stored so in published checkpoints: all but those of the source."""
+    for name, module in hift.named_modules():
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d) and not name.startswith("source_downs"):
+            weight_norm(module)
+    return hift
+
+
+def sound(hift: Hift, mel: Tensor, pitch: Tensor, seed: int) -> Tensor:
+    """(B, N) waves of (B, M, F) mel and (B, F) pitch, with gradients: `Hift.forward` for rows of one length."""
+    generators = [torch.Generator("cpu").manual_seed(seed + row) for row in range(len(mel))]
+    sources = [hift.m_source(row, generator) for row, generator in zip(pitch, generators, strict=True)]
+    return decode(hift, mel, torch.stack(sources))
+
+
+def decode(hift: Hift, mel: Tensor, source: Tensor) -> Tensor:
+    """(B, N) waves of (B, M, F) mel and (B, N) sources: the plain twin of `Hift.decode`, for rows of one length."""
+    config: HiftConfig = hift.config
+    window = torch.hann_window(config.n_fft, device=mel.device)
+    heard = torch.stft(source, config.n_fft, config.hop, window=window, return_complex=True)
+    spectrum = torch.cat((heard.real, heard.imag), dim=1)
+    hidden = hift.conv_pre(mel)
+    per_stage, last = len(config.block_kernels), len(config.upsample_rates) - 1
+    for stage in range(last + 1):
+        hidden = hift.ups[stage](F.leaky_relu(hidden, config.slope))
+        if stage == last:
+            hidden = F.pad(hidden, (1, 0), mode="reflect")
+        hidden = hidden + hift.source_resblocks[stage](hift.source_downs[stage](spectrum), None)
+        blocks = hift.resblocks[stage * per_stage : (stage + 1) * per_stage]
+        hidden = torch.stack([block(hidden, None) for block in blocks]).mean(dim=0)
+    magnitude, phase = hift.conv_post(F.leaky_relu(hidden, _LAST_SLOPE)).chunk(2, dim=1)
+    polar = torch.polar(magnitude.exp().clamp(max=_MOST_MAGNITUDE), phase.sin())
+    wave = torch.istft(polar, config.n_fft, config.hop, window=window)
+    return wave[:, : source.shape[1]].clamp(-config.limit, config.limit)
+
+
+def train_vocoder(run: RunFolder, *, device: str = "cpu", steps: int | None = None) -> None:
+    """The whole stage; needs nothing but the corpus."""
+    recipe = run.recipe()
+    stage = VocoderStage(CorpusStore(run.corpus), recipe.vocoder, recipe.seed)
+    train(stage, recipe.vocoder.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)

@@ -1,0 +1,110 @@
+"""Flow and vocoder: what learns computes what the codec's own modules compute."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from omnitts.models.codec.flow_matching import cosine_times, noise_table
+from omnitts.models.codec.hift import Hift
+from omnitts.models.codec.loading import hift_state
+from omnitts.models.codec.prompt import VoicePrompt
+from omnitts.training.codec_settings import hift_config_of
+from omnitts.training.flow import conditions, matching_loss, new_flow, velocity
+from omnitts.training.recipe import TOY
+from omnitts.training.vocoder import decode, normed
+from omnitts.training.vocoder_losses import Discriminators, adversarial_losses, mel_loss, spectral_loss
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_solving_with_the_learnt_velocity_is_the_flow_itself(streaming: bool) -> None:
+    torch.manual_seed(0)
+    flow = new_flow(TOY).eval()
+    ids, voice, prompt_mel = torch.arange(40) % 64, drawn(192), drawn(20, 80, seed=1)
+    prompt = VoicePrompt(ids[:10], prompt_mel, voice)
+    expected = flow([ids[10:]], [prompt], streaming=streaming)[0]  # (M, F)
+
+    with torch.no_grad():
+        mu, speaker = conditions(flow, ids[None], [40], voice[None], streaming)
+        given = torch.zeros(1, 80, 80)
+        given[0, :20] = prompt_mel
+        mel = noise_table(80, flow.config.noise_frames)[:, :80].T[None].clone()
+        times = cosine_times(flow.config.num_steps, torch.device("cpu"))
+        for time, step in zip(times[:-1], times.diff(), strict=True):
+            now = time[None]
+            told = velocity(flow, mel, mu, speaker, given, now, [40], streaming)
+            untold = velocity(flow, mel, mu * 0, speaker * 0, given * 0, now, [40], streaming)
+            mel = mel + step * ((1 + flow.config.guidance) * told - flow.config.guidance * untold)
+    assert torch.allclose(mel[0, 20:].T, expected, atol=1e-4)
+
+
+def test_the_loss_does_not_hear_padding_and_reaches_every_weight() -> None:
+    torch.manual_seed(0)
+    flow = new_flow(TOY).train()
+    ids, mel, voices = torch.arange(60).view(2, 30) % 64, drawn(2, 60, 80), drawn(2, 192, seed=3)
+    noise, times = drawn(2, 60, 80, seed=4), torch.tensor([0.3, 0.8])
+
+    def loss(mel: Tensor, rows: slice, lengths: list[int]) -> Tensor:
+        frames = 2 * max(lengths)
+        return matching_loss(
+            flow,
+            ids[rows, : max(lengths)],
+            lengths,
+            mel[rows, :frames],
+            voices[rows],
+            prompt_frames=[4] * len(lengths),
+            has_condition=torch.ones(len(lengths), dtype=torch.bool),
+            times=times[rows],
+            noise=noise[rows, :frames],
+            streaming=False,
+        )
+
+    both, first, second = (
+        loss(mel, rows, lengths)
+        for rows, lengths in ((slice(0, 2), [30, 20]), (slice(0, 1), [30]), (slice(1, 2), [20]))
+    )
+    assert torch.allclose(both, (first * 30 + second * 20) / 50, rtol=1e-4)
+    both.backward()
+    assert [name for name, weight in flow.named_parameters() if weight.grad is None] == []
+
+
+def test_the_vocoder_that_learns_is_the_vocoder_that_speaks() -> None:
+    torch.manual_seed(0)
+    learning = normed(Hift(hift_config_of(TOY.vocoder))).eval()
+    speaking = Hift(hift_config_of(TOY.vocoder)).eval()
+    speaking.load_state_dict(hift_state(learning.state_dict()))
+    mel, pitch = drawn(2, 80, 12) - 5, torch.tensor([[120.0] * 12, [0.0] * 6 + [200.0] * 6])
+    sources = [learning.m_source(row, torch.Generator().manual_seed(i)) for i, row in enumerate(pitch)]
+    with torch.no_grad():
+        made = decode(learning, mel, torch.stack(sources))
+    expected = torch.stack(speaking.decode(list(mel), [source.detach() for source in sources]))
+    assert made.shape == (2, 12 * 480)
+    assert torch.allclose(made, expected, atol=1e-5)
+
+
+def test_spectral_losses_are_zero_for_the_same_sound() -> None:
+    wave = drawn(2, 9600) * 0.1
+    assert float(spectral_loss(wave, wave)) == 0
+    assert float(mel_loss(wave, wave)) == 0
+    assert float(spectral_loss(wave * 0.5, wave)) > 0.3
+    assert float(mel_loss(wave.roll(1, 0), wave)) > 0
+
+
+def test_judges_and_vocoder_learn_apart() -> None:
+    torch.manual_seed(0)
+    judges = Discriminators(4)
+    real = drawn(2, 4800) * 0.1
+    made = (drawn(2, 4800, seed=1) * 0.1).requires_grad_()
+    fool, judge = adversarial_losses(judges, made, real)
+    fool.backward(retain_graph=True)
+    assert made.grad is not None
+    assert all(weight.grad is None for weight in judges.parameters())
+    before = made.grad.clone()
+    judge.backward()
+    assert torch.equal(made.grad, before)
+    assert all(weight.grad is not None for weight in judges.parameters())

@@ -1,0 +1,129 @@
+"""Rows to learn from are the rows that speaking would have made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omnitts.models.mgm_omni.checkpoint import read_tokenizer
+from omnitts.models.mgm_omni.config import MouthConfig
+from omnitts.models.mgm_omni.prompt import PromptBuilder
+from omnitts.models.mgm_omni.speech_rows import sounding_rows, speech_codes
+from omnitts.models.mgm_omni.text_feed import TextFeed
+from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary, build_vocabulary
+from omnitts.training.recipe import TOY
+from omnitts.training.rows import SpokenText, chunk_lengths, example, spoken_rows
+from omnitts.training.speech_lm import collate, mouth_settings
+from omnitts.training.text_tokenizer import TextCoder, train_text_tokenizer
+from tests.training.toys import TEXTS
+
+PRE_PAD = TOY.speech_lm.pre_pad
+SILENCE = {"silence_token": 7, "blank_ids": [7, 8]}
+
+
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> tuple[SpeechVocabulary, PromptBuilder, TextCoder]:
+    folder = tmp_path_factory.mktemp("text")
+    size = train_text_tokenizer([*TEXTS] * 5, 320, folder)
+    config = MouthConfig.from_dict(mouth_settings(TOY, size, SILENCE))
+    tokenizer = read_tokenizer(folder)
+    vocabulary = build_vocabulary(config, tokenizer)
+    return vocabulary, PromptBuilder(config, vocabulary, tokenizer), TextCoder(tokenizer)
+
+
+def piece(coder: TextCoder, text: str, num_codes: int) -> SpokenText:
+    return SpokenText(tuple(coder.ids(text)), tuple((5 * place) % 61 for place in range(num_codes)))
+
+
+def replay(
+    vocabulary: SpeechVocabulary, text_ids: Sequence[int], rows: Sequence[Sequence[int]]
+) -> list[tuple[int, ...]]:
+    """What the feed makes of a model that chooses exactly these codes."""
+    feed = TextFeed(vocabulary, text_ids, max_rows=10_000)
+    made = []
+    for row in rows:
+        made.append(feed.next_row(tuple(row[1:])))
+    assert feed.is_finished
+    assert not feed.failures
+    return made
+
+
+def test_one_utterance_is_what_the_feed_makes(language: tuple[SpeechVocabulary, PromptBuilder, TextCoder]) -> None:
+    vocabulary, prompts, coder = language
+    spoken = piece(coder, TEXTS[0], 101)
+    rows = spoken_rows(vocabulary, [spoken], PRE_PAD)
+    assert rows is not None
+    prompt = prompts.build(TEXTS[0], TEXTS[1], list(range(20)))
+    assert replay(vocabulary, prompt.text_ids, rows) == rows
+    assert [row[1:] for row in rows[:PRE_PAD]] == [(vocabulary.speech_pad,) * 4] * PRE_PAD
+    codes = speech_codes(torch.tensor(rows), vocabulary, PRE_PAD).tolist()
+    assert codes == [*spoken.codes, *[vocabulary.silence_code] * 3]
+
+
+def test_several_chunks(language: tuple[SpeechVocabulary, PromptBuilder, TextCoder]) -> None:
+    vocabulary, prompts, coder = language
+    texts = [TEXTS[i % 4] for i in range(12)]
+    pieces = [piece(coder, text if i == 0 else f" {text}", 60 + i) for i, text in enumerate(texts)]
+    rows = spoken_rows(vocabulary, pieces, PRE_PAD, [3] * 12)
+    assert rows is not None
+    text_ids = prompts.text_ids(" ".join(texts))
+    assert text_ids == tuple(token for item in pieces for token in item.text_ids)
+    assert replay(vocabulary, text_ids, rows) == rows
+    lengths = chunk_lengths(vocabulary, text_ids)
+    assert len(lengths) > 1
+    assert sum(lengths) == len(text_ids)
+    assert sum(row[0] == vocabulary.audio_sep for row in rows) == len(lengths) - 1
+    assert len(sounding_rows(torch.tensor(rows), vocabulary, PRE_PAD)) == len(lengths)
+
+
+def test_text_longer_than_its_sound_is_waited_for(language: tuple[SpeechVocabulary, PromptBuilder, TextCoder]) -> None:
+    vocabulary, _, coder = language
+    rows = spoken_rows(vocabulary, [piece(coder, TEXTS[1], 8)], PRE_PAD)
+    assert rows is not None
+    codes = speech_codes(torch.tensor(rows), vocabulary, PRE_PAD)
+    assert (codes[8:] == vocabulary.silence_code).all()
+    assert sum(row[0] not in (vocabulary.text_pad, vocabulary.audio_end, vocabulary.text_eos) for row in rows) == len(
+        coder.ids(TEXTS[1])
+    )
+
+
+def test_a_chunk_that_ends_inside_an_utterance_cannot_be(
+    language: tuple[SpeechVocabulary, PromptBuilder, TextCoder],
+) -> None:
+    vocabulary, _, coder = language
+    long = " ".join(TEXTS[i % 4] for i in range(12))
+    assert spoken_rows(vocabulary, [piece(coder, long, 600)], PRE_PAD) is None
+
+
+def test_a_sound_too_long_for_its_text_cannot_be(language: tuple[SpeechVocabulary, PromptBuilder, TextCoder]) -> None:
+    vocabulary, _, coder = language
+    assert spoken_rows(vocabulary, [piece(coder, "No.", 400)], PRE_PAD) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 160)), min_size=1, max_size=14))
+def test_any_rows_are_the_feeds_own(
+    language: tuple[SpeechVocabulary, PromptBuilder, TextCoder], said: list[tuple[int, int]]
+) -> None:
+    vocabulary, _, coder = language
+    pieces = [piece(coder, TEXTS[text] if i == 0 else f" {TEXTS[text]}", n) for i, (text, n) in enumerate(said)]
+    rows = spoken_rows(vocabulary, pieces, PRE_PAD, [2] * len(pieces))
+    if rows is not None:
+        assert replay(vocabulary, [token for item in pieces for token in item.text_ids], rows) == rows
+
+
+def test_targets_are_the_next_rows_codes(language: tuple[SpeechVocabulary, PromptBuilder, TextCoder]) -> None:
+    vocabulary, prompts, coder = language
+    rows = spoken_rows(vocabulary, [piece(coder, TEXTS[0], 40)], PRE_PAD)
+    assert rows is not None
+    prompt = prompts.voice_rows(TEXTS[1], list(range(20)))
+    long = example(torch.cat([prompt, prompt]), rows)
+    inputs, targets = collate([example(prompt, rows), long])
+    P = len(prompt)
+    assert torch.equal(targets[0, P - 1 : P - 1 + len(rows)], torch.tensor(rows)[:, 1:])
+    assert (targets[0, : P - 1] == -100).all()
+    assert torch.equal(inputs[1], long.rows[:-1])

@@ -1,0 +1,100 @@
+"""Speech LM: what learns is what speaks; examples are the same for the same number; references are of the speaker."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from omnitts.training.lm_data import LmData, LmUtterance
+from omnitts.training.recipe import TOY, SpeechLmRecipe
+from omnitts.training.run_folder import RunFolder
+from omnitts.training.speech_lm import SpeechLmStage, collate, new_model, open_language, row_logits, spoken
+from omnitts.training.store import CorpusStore
+from omnitts.training.tokenizer import read_codes
+
+SIZES = replace(TOY.speech_lm, joined_share=0.5, reference_s=(0.5, 10.0))
+
+
+def data_of(run: RunFolder, sizes: SpeechLmRecipe = SIZES, dropout: float = 0.1) -> LmData:
+    corpus = CorpusStore(run.corpus)
+    codes = read_codes(run, corpus)
+    _, config, vocabulary, prompts, coder = open_language(run)
+    utterances = [
+        LmUtterance(
+            item.text, item.text, item.speaker, tuple(codes[item.offset : item.offset + item.num_codes].tolist())
+        )
+        for item in corpus.utterances
+    ]
+    voices = np.random.default_rng(0).normal(size=(len(utterances), 8)).astype(np.float32)
+    return LmData(utterances, voices, prompts, vocabulary, coder, sizes, dropout, config.dropped_rows)
+
+
+def test_logits_in_one_pass_are_those_of_stepping(toy_run: RunFolder) -> None:
+    _, config, *_ = open_language(toy_run)
+    model = new_model(config, 0).eval()
+    made = [data_of(toy_run).example(index, "0") for index in (0, 5)]
+    examples = [item for item in made if item is not None]
+    assert len(examples) == 2
+    inputs, targets = collate(examples)
+    with torch.no_grad():
+        at_once = row_logits(model, inputs, targets[..., 0] != -100)
+        stepped = []
+        for item in examples:
+            cache = model.new_cache(1, len(item.rows))
+            prompt, rest = item.rows[None, : item.num_prompt], item.rows[None, item.num_prompt : -1]
+            for rows in (prompt, *rest.split(1, dim=1)):
+                stepped.append(model(rows, cache))
+                cache.advance(rows.shape[1])
+    assert torch.allclose(at_once, torch.cat(stepped), atol=1e-4)
+
+
+def test_every_weight_learns(toy_run: RunFolder) -> None:
+    _, config, *_ = open_language(toy_run)
+    model = new_model(config, 0).train()
+    stage = SpeechLmStage(model, data_of(toy_run), set(), TOY.speech_lm.plan, 0.1, 0)
+    stage.losses(stage.batches(0)[0], 0)["loss"].backward()
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+
+
+def test_an_example_is_the_same_whenever_asked(toy_run: RunFolder) -> None:
+    data = data_of(toy_run)
+    for index in range(12):
+        first, second, other = data.example(index, "0 1"), data.example(index, "0 1"), data.example(index, "0 2")
+        assert first is not None
+        assert second is not None
+        assert other is not None
+        assert torch.equal(first.rows, second.rows)
+        assert data.seconds(index, "0 1") > 0
+
+
+def test_the_reference_is_another_utterance_of_the_speaker(toy_run: RunFolder) -> None:
+    data = data_of(toy_run)
+    for index in range(12):
+        for seed in range(8):
+            choice = data._choose(index, random.Random(seed))
+            assert choice.spoken[0] == index
+            assert choice.reference not in choice.spoken
+            speakers = {data.utterances[place].speaker for place in (choice.reference, *choice.spoken)}
+            assert len(speakers) == 1
+
+
+def test_a_lone_speaker_borrows_the_most_similar_voice(toy_run: RunFolder) -> None:
+    data = data_of(toy_run)
+    utterances = [*data.utterances]
+    utterances[3] = replace(utterances[3], speaker="alone")
+    _, config, vocabulary, prompts, coder = open_language(toy_run)
+    voices = np.eye(12, dtype=np.float32)
+    voices[3, 7] = 5.0
+    lonely = LmData(utterances, voices, prompts, vocabulary, coder, SIZES, 0.0, config.dropped_rows)
+    nearest = lonely._similar(3)
+    assert nearest[0] == 7
+    assert lonely._choose(3, random.Random(0)).reference in nearest
+
+
+@pytest.mark.parametrize(("text", "said"), [("Dr. Gray came in 1850.", "Doctor Gray came in eighteen fifty.")])
+def test_text_is_learnt_as_it_is_spoken(text: str, said: str) -> None:
+    assert spoken(text, "en-us") == said
