@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,8 +70,8 @@ def test_shell_completion_can_be_shown(shell: str) -> None:
     "arguments",
     [["nope"], ["narrate"], ["narrate", "a", "b"], ["plan", "a", "--nope"], ["narrate", "a", "--takes", "0"]],
 )
-def test_wrong_usage_is_status_3(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(arguments) == 3
+def test_wrong_usage_is_status_3(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(line.split()) == 3
     told = capsys.readouterr().err
     assert told.startswith("error: ")
     assert "see omnitts" in told
@@ -81,7 +80,7 @@ def test_wrong_usage_is_status_3(arguments: list[str], capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (BookError("is empty", where="a.txt", hint="write something"), 4, "error: a.txt: is empty\n  next: write something"),
+        (BookError("is empty", where="a.txt", hint="write it"), 4, "error: a.txt: is empty\n  next: write it"),
         (FfmpegError("ffmpeg was killed"), 8, "error: ffmpeg was killed\n"),
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), 7, "free some disk space"),
         (OSError(errno.EROFS, "Read-only file system", "/x/y"), 7, "error: /x/y: Read-only file system"),
@@ -140,14 +139,16 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def long_book(tmp_path: Path) -> Iterator[Path]:
+def long_book(tmp_path: Path) -> Path:
     path = tmp_path / "book.txt"
     path.write_text("\n\n".join(f"This is sentence number {n} of a book that goes on for a while." for n in range(40)))
-    yield path
+    return path
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-@pytest.mark.parametrize(("signum", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("signum", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
 def test_a_stopped_run_says_so_leaves_nothing_half_done_and_goes_on(
     signum: int, status: int, word: str, long_book: Path, environment: dict[str, str]
 ) -> None:
