@@ -87,11 +87,12 @@ def _print(figures: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     columns = ["batch", "tokens/s", "step ms", "decode", "flow", "vocoder", "end to end"]
     is_checked = "checks" in figures and figures["checks"]["rate"] is not None
-    for column in columns + ["with checks"] * is_checked:
+    for column in [*columns, "with checks"] if is_checked else columns:
         table.add_column(column, justify="right")
     for row in figures["batches"]:
         values = [row["tokens_per_s"], row["step_ms"], row["decode"], row["flow"], row["vocoder"], row["end_to_end"]]
-        values += [row["end_to_end_checked"]] * is_checked
+        if is_checked:
+            values.append(row["end_to_end_checked"])
         table.add_row(str(row["batch"]), *(f"{value:.4g}" for value in values))
     print_table(table)
     if "checks" in figures:

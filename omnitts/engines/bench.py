@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import torch
@@ -132,17 +133,7 @@ class Bench:
         sound_use = self._parts.detokenizer.utilisation = Utilisation()
         waves = self._sound(finished)
 
-        overlapped = self._parts.detokenizer.utilisation = Utilisation()
-        together = self._scheduler(batch, overlapped)
-        started_s = time.perf_counter()
-        with SoundStage(self._sound, bound=2 * batch, at_once=max(batch, 4), device=self._parts.device) as stage:
-            for sequence in self._speak(together, number):
-                while not stage.has_room:
-                    stage.take(wait=True)
-                stage.put(sequence)
-            while not stage.is_idle:
-                stage.take(wait=True)
-        wall_s = time.perf_counter() - started_s
+        wall_s, overlapped = self.speak_overlapped(batch, number)
         decode_s = used.busy_s(DECODE)
         figures = BatchFigures(
             batch=batch,
@@ -158,6 +149,21 @@ class Bench:
         )
         return figures, [Waveform(wave.numpy(), self._parts.detokenizer.rate_hz) for wave in waves]
 
+    def speak_overlapped(self, batch: int, number: int) -> tuple[float, Utilisation]:
+        """``number`` pieces, decoding and sound beside each other as in the engine: seconds, and who was busy."""
+        used = self._parts.detokenizer.utilisation = Utilisation()
+        scheduler = self._scheduler(batch, used)
+        started_s = time.perf_counter()
+        with SoundStage(self._sound, bound=2 * batch, at_once=max(batch, 4), device=self._parts.device) as stage:
+            for sequence in self._speak(scheduler, number):
+                while not stage.has_room:
+                    stage.take(wait=True)
+                stage.put(sequence)
+                stage.take()
+            while not stage.is_idle:
+                stage.take(wait=True)
+        return time.perf_counter() - started_s, used
+
     def warm_up(self, batch: int) -> None:
         """What is slow only the first time is done before anything is measured."""
         plain, self._num_rows = self._num_rows, self._parts.dropped_rows + 4
@@ -165,8 +171,11 @@ class Bench:
         self._num_rows = plain
 
     def _speak(self, scheduler: Scheduler, number: int) -> Iterator[Sequence]:
-        scheduler.add(Sequence(SpeechRequest(str(seed), ""), self._entry(seed)) for seed in range(number))
-        while scheduler.num_open:
+        source = (Sequence(SpeechRequest(str(seed), ""), self._entry(seed)) for seed in range(number))
+        while True:
+            scheduler.add(islice(source, max(scheduler.most_slots - scheduler.num_open, 0)))
+            if not scheduler.num_open:
+                return
             yield from scheduler.step()
 
     def _scheduler(self, batch: int, used: Utilisation) -> Scheduler:
