@@ -83,17 +83,21 @@ class LiveBar(Nothing):
         self._step = ""
 
     def __enter__(self) -> LiveBar:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+        from rich.table import Column
 
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
+            # On a narrow terminal the title gives way, never the figures.
+            TextColumn(
+                "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            ),
+            BarColumn(bar_width=12),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}", table_column=Column(no_wrap=True)),
             console=messages(),
             transient=True,
+            expand=True,
         )
         self._bar.start()
         return self
@@ -114,7 +118,7 @@ class LiveBar(Nothing):
             self._start(f"{self._take}speaking", data["audio_s"], "loading the engine")
         elif event.name == "judged":
             title = data["chapter_title"] or f"chapter {data['chapter']}"
-            detail = f"{data['pieces_done']}/{data['pieces_total']} pieces{_left(data)}"
+            detail = f"{data['pieces_done']}/{data['pieces_total']}{_left(data, brief=True)}"
             self._update(completed=data["audio_done_s"], description=_shorten(self._take + title), detail=detail)
         elif event.name == "assembly" and data["step"] in ASSEMBLY_STEPS:
             description = ASSEMBLY_STEPS[data["step"]]
@@ -164,10 +168,10 @@ def _problems(problems: list[dict[str, str]]) -> list[str]:
     return lines[:PROBLEMS_SHOWN] + ([f"... and {hidden} more: omnitts plan shows all"] if hidden > 0 else [])
 
 
-def _left(data: dict[str, Any]) -> str:
-    parts = [f"{minutes(data['audio_made_s'])} of audio"]
+def _left(data: dict[str, Any], *, brief: bool = False) -> str:
+    parts = [minutes(data["audio_made_s"]) + ("" if brief else " of audio")]
     if data["speed"] is not None:
-        parts.append(f"{data['speed']:.1f}x real time")
+        parts.append(f"{data['speed']:.1f}x" + ("" if brief else " real time"))
     if data["remaining_s"] is not None:
         parts.append(f"{minutes(data['remaining_s'])} left")
     return " · " + " · ".join(parts)

@@ -235,7 +235,7 @@ def test_the_live_bar_shows_each_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown == [
         ("checking", 0, 6.0, "loading speech recognition"),
         ("take 2: speaking", 0, 20.0, "loading the engine"),
-        ("take 2: A", 5.0, 20.0, "3/9 pieces · 1:05 min of audio · 2.0x real time · 30 s left"),
+        ("take 2: A", 5.0, 20.0, "3/9 · 1:05 min · 2.0x · 30 s left"),
         ("measuring loudness", 30.0, 65.0, "30 s of 1:05 min"),
         ("writing the file", 10.0, 65.0, "10 s of 1:05 min"),
         ("writing the file", 10.0, 65.0, "10 s of 1:05 min"),
