@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnitts.cli.options import DebugOption, QuietOption
+from omnitts.cli.console import print_json
+from omnitts.cli.options import DebugOption, JsonOption, QuietOption
 
 if TYPE_CHECKING:
     from omnitts.training.run_folder import RunFolder
@@ -162,12 +163,91 @@ def export(
     typer.echo(str(out))
 
 
-def _open(run: Path, threads: int) -> RunFolder:
-    """The run's folder; sets torch's threads."""
-    import torch
+@app.command("finetune")
+def finetune(
+    model: Annotated[str, typer.Option("--model", help="Checkpoint to begin with: a folder or the name of a model.")],
+    data: Annotated[list[Path], typer.Option("--data", help="Manifest or folder of recordings with their texts.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the new checkpoint.")],
+    method: Annotated[str, typer.Option("--method", help="lora (low-rank adapters) or full.")] = "lora",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps to train.")] = 300,
+    batch_s: Annotated[float, typer.Option("--batch-seconds", min=1.0, help="Seconds of sound a step.")] = 60.0,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Default 2e-4, full: 5e-5.")] = None,
+    rank: Annotated[int, typer.Option("--rank", min=1, help="Of the adapters.")] = 16,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same weights.")] = 0,
+    device: TrainDeviceOption = "cpu",
+    threads: ThreadsOption = 0,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Let the speech LM of a checkpoint learn from recordings: a voice, an accent, a way of reading."""
+    _set_threads(threads)
+    from omnitts.engines.checkpoints import find_checkpoint
+    from omnitts.training.finetune import FinetuneOptions
+    from omnitts.training.finetune import finetune as run_finetune
+    from omnitts.training.manifest import read_recordings
 
-    from omnitts.training.run_folder import RunFolder
+    rate = learning_rate or (2e-4 if method == "lora" else 5e-5)
+    options = FinetuneOptions(method, steps, batch_s, rate, rank, 2.0 * rank, seed=seed)
+    recordings = [recording for source in data for recording in read_recordings(source)]
+    run_finetune(find_checkpoint(model), recordings, out, options, device=device)
+    typer.echo(str(out))
+
+
+@app.command("evaluate")
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Checkpoint: a folder or the name of a model.")],
+    clips: Annotated[Path, typer.Option("--clips", help="Manifest of held-out clips, two or more of each voice.")],
+    held_out: Annotated[
+        list[str] | None, typer.Option("--held-out", help="A voice that was not learnt from (again for more).")
+    ] = None,
+    human: Annotated[Path | None, typer.Option("--human", help="Manifest of people's recordings.")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option("--part", help="Only this: resynthesis or speech (again for more).")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Clips of each voice at most; 0: all.")] = 0,
+    run: Annotated[Path | None, typer.Option("--run", help="Keep the figures in this run, for the model card.")] = None,
+    details: Annotated[Path | None, typer.Option("--details", help="JSON lines: every clip, what was heard.")] = None,
+    asr: Annotated[str, typer.Option("--asr", help="Recogniser: base, small ...")] = "base",
+    device: TrainDeviceOption = "cpu",
+    threads: ThreadsOption = 0,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Measure a checkpoint: words heard, likeness of voices, speed, beside the original clips."""
+    _set_threads(threads)
+    from omnitts.engines.checkpoints import find_checkpoint
+    from omnitts.errors import UsageError
+    from omnitts.training.evaluate import EvaluateOptions
+    from omnitts.training.evaluate import evaluate as run_evaluate
+    from omnitts.training.manifest import read_recordings
+    from omnitts.training.run_folder import RunFolder, write_json
+
+    parts = tuple(part or ("resynthesis", "speech"))
+    if not set(parts) <= {"resynthesis", "speech"}:
+        raise UsageError(f"no part is called {parts[0]!r}", where="--part", hint="resynthesis or speech")
+    options = EvaluateOptions(tuple(held_out or ()), limit, parts, asr, device)
+    people = read_recordings(human) if human else []
+    figures = run_evaluate(find_checkpoint(model), read_recordings(clips), options, human=people, details=details)
+    if run is not None:
+        write_json(RunFolder(run).evaluation, figures)
+    if as_json:
+        print_json({"event": "evaluation", **figures})
+        return
+    for group, values in figures.items():
+        typer.echo(f"{group}: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items()))
+
+
+def _set_threads(threads: int) -> None:
+    import torch
 
     if threads:
         torch.set_num_threads(threads)
+
+
+def _open(run: Path, threads: int) -> RunFolder:
+    """The run's folder; sets torch's threads."""
+    from omnitts.training.run_folder import RunFolder
+
+    _set_threads(threads)
     return RunFolder(run)

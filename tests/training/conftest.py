@@ -32,5 +32,13 @@ def toy_run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return RunFolder(root)
 
 
+@pytest.fixture(scope="session")
+def toy_model(toy_run: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy run as a checkpoint folder."""
+    out = tmp_path_factory.mktemp("exported") / "model"
+    command("train", "export", str(toy_run.root), "--out", str(out))
+    return out
+
+
 def command(*arguments: str) -> None:
-    assert command_line.run(["--quiet", *arguments] if arguments[0] == "--quiet" else list(arguments)) == 0
+    assert command_line.run(list(arguments)) == 0
