@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from omnitts.models.codec.attention import valid
 from omnitts.models.codec.config import HiftConfig
+from omnitts.models.codec.layers import WideConv, channels_together
 from omnitts.models.codec.source import HarmonicSource, SourceDraws
 from omnitts.models.codec.spectrum import inverse_stft, stft
 
@@ -54,9 +55,9 @@ class ResBlock(nn.Module):
     def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
         super().__init__()
         self.convs1 = nn.ModuleList(
-            nn.Conv1d(channels, channels, kernel, dilation=d, padding=(kernel - 1) * d // 2) for d in dilations
+            WideConv(channels, channels, kernel, dilation=d, padding=(kernel - 1) * d // 2) for d in dilations
         )
-        self.convs2 = nn.ModuleList(nn.Conv1d(channels, channels, kernel, padding=(kernel - 1) // 2) for _ in dilations)
+        self.convs2 = nn.ModuleList(WideConv(channels, channels, kernel, padding=(kernel - 1) // 2) for _ in dilations)
         self.activations1 = nn.ModuleList(Snake(channels) for _ in dilations)
         self.activations2 = nn.ModuleList(Snake(channels) for _ in dilations)
 
@@ -159,8 +160,8 @@ class Hift(nn.Module):
             if stage == last:
                 hidden, widths = F.pad(hidden, (1, 0), mode="reflect"), steps
             inside = self._inside(widths, hidden.shape[2], hidden)
-            heard = _within(self.source_downs[stage](spectrum), inside)
-            hidden = _within(hidden, inside) + self.source_resblocks[stage](heard, inside)
+            heard = channels_together(_within(self.source_downs[stage](spectrum), inside))
+            hidden = channels_together(_within(hidden, inside)) + self.source_resblocks[stage](heard, inside)
             blocks = self.resblocks[stage * per_stage : (stage + 1) * per_stage]
             hidden = self._mean(blocks, hidden, inside)
         out = self.conv_post(F.leaky_relu(hidden, _FINAL_SLOPE)).float()  # (B, bins, S)

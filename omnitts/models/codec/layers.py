@@ -42,6 +42,28 @@ class CausalConv(nn.Conv1d):
         return _frames_conv(padded, self.weight.unsqueeze(2), self.bias)
 
 
+class WideConv(nn.Conv1d):
+    """``nn.Conv1d`` over (B, C, T) that on a CPU keeps the channels of a moment together in memory.
+
+    oneDNN is half as fast again on that layout. What it returns has it too, and elementwise operations keep it: bring
+    a tensor into it once with `channels_together`.
+    """
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        if not _wants_onednn(hidden):
+            return super().forward(hidden)
+        (padding,), (dilation,) = self.padding, self.dilation
+        image = F.conv2d(
+            hidden.unsqueeze(2), self.weight.unsqueeze(2), self.bias, padding=(0, int(padding)), dilation=(1, dilation)
+        )
+        return image.squeeze(2)
+
+
+def channels_together(hidden: Tensor) -> Tensor:
+    """The same (B, C, T), laid out in memory as (B, T, C) where `WideConv` wants it so."""
+    return hidden.transpose(1, 2).contiguous().transpose(1, 2) if _wants_onednn(hidden) else hidden
+
+
 def frames_linear(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """(B, T, C) @ (O, C).T + (O,) -> (B, T, O)"""
     if _wants_onednn(hidden):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from omnitts.models.codec import layers
 from omnitts.models.codec.attention import valid, visible
-from omnitts.models.codec.layers import CausalConv, Linear, PointConv, attend
+from omnitts.models.codec.layers import CausalConv, Linear, PointConv, WideConv, attend, channels_together
 from tests.models.golden_cases import max_error
 
 
@@ -63,3 +63,13 @@ def test_masks() -> None:
     both = visible(valid([6, 3], 6, cpu), 6, 2, cpu)
     assert both is not None
     assert both[1, 0].sum(dim=1).tolist() == [2, 2, 3, 3, 3, 3]
+
+
+def test_wide_convolution_is_the_plain_one_in_another_layout() -> None:
+    wide = WideConv(24, 16, 7, dilation=3, padding=9)
+    hidden = torch.randn(2, 24, 50)
+    expected = F.conv1d(hidden, wide.weight, wide.bias, dilation=3, padding=9)
+    for given in (hidden, channels_together(hidden)):
+        out = wide(given)
+        torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
+        assert out.shape == expected.shape
