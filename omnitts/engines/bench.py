@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -195,7 +195,7 @@ class Bench:
         codes = speech_codes(sequence.result.rows, self._parts.vocabulary, self._parts.dropped_rows)
         return codes.clamp(max=self._parts.detokenizer.flow.config.vocab_size - 1)
 
-    def _sound(self, finished: list[Sequence] | tuple[Sequence, ...]) -> list[Tensor]:
+    def _sound(self, finished: Iterable[Sequence]) -> list[Tensor]:
         codes = [self._codes(sequence) for sequence in finished]
         return self._parts.detokenizer.speak(codes, [self._voice] * len(codes), list(range(len(codes))))
 

@@ -227,7 +227,7 @@ class _Watch:
             return step, self._states.tolist()
         copy = torch.empty(self._states.shape, dtype=self._states.dtype, pin_memory=True)
         copy.copy_(self._states, non_blocking=True)
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         before, self._pending = self._pending, (step, copy, event)
         if before is None:

@@ -90,7 +90,8 @@ class SoundStage(Generic[Item, Result]):
     def _run(self) -> None:
         try:
             if self._device.type == "cuda":
-                with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.Stream(self._device)):
+                stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+                with torch.cuda.device(self._device), torch.cuda.stream(stream):
                     self._serve()
             else:
                 self._serve()

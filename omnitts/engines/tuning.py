@@ -13,7 +13,6 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -54,20 +53,19 @@ def packing_is_faster(width: int, batch: int, dtype: torch.dtype, device: torch.
 def _try(width: int, batch: int, dtype: torch.dtype) -> tuple[float, float]:
     """Least seconds of the plain and of the packed layers, timed in turn."""
     plain = [nn.Linear(width, width * multiple, bias=False, dtype=dtype) for multiple in _MULTIPLES]
-    packed = [PackedLinear(layer.weight) for layer in plain]
+    forms: tuple[list[nn.Module], list[nn.Module]] = ([*plain], [PackedLinear(layer.weight) for layer in plain])
     rows = torch.randn(batch, width).to(dtype)
     best = [float("inf"), float("inf")]
     for _ in range(_ROUNDS):
-        for i, layers in enumerate((plain, packed)):
+        for i, layers in enumerate(forms):
             best[i] = min(best[i], _seconds(layers, rows))
     return best[0], best[1]
 
 
-def _seconds(layers: list[nn.Linear] | list[PackedLinear], rows: Tensor) -> float:
-    calls: list[Callable[[Tensor], Tensor]] = list(layers)
+def _seconds(layers: list[nn.Module], rows: Tensor) -> float:
     started_s = time.perf_counter()
-    for call in calls:
-        call(rows)
+    for layer in layers:
+        layer(rows)
     return time.perf_counter() - started_s
 
 

@@ -165,6 +165,6 @@ def _filled(network: _Network, device: torch.device | str) -> _Network:
             if name.endswith("norm.weight"):
                 parameter.fill_(1.0)
                 continue
-            for piece in parameter.view(-1).split(_TILE):
+            for piece in torch.split(parameter.view(-1), _TILE):
                 piece.copy_(noise[: len(piece)])
     return network.eval().requires_grad_(False)

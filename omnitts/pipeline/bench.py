@@ -63,7 +63,7 @@ def bench(options: BenchOptions, progress: Progress) -> dict[str, Any]:
     parts, weights = _parts(options, dtype, device)
     measured = Bench(parts, options.piece_s)
     measured.warm_up(max(options.batch))
-    figures = {
+    figures: dict[str, Any] = {
         "hardware": hardware(device),
         "weights": weights,
         "dtype": str(dtype).removeprefix("torch."),

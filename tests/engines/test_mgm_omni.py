@@ -203,3 +203,44 @@ def test_close_frees_and_the_engine_works_again(checkpoint: Path, voice: Voice) 
     assert "_mouth" not in vars(engine)
     [after] = engine.speak([SpeechRequest("k", "Hello.", voice)])
     np.testing.assert_array_equal(before.waveform.samples, after.waveform.samples)
+
+
+def test_stages_report_how_busy_they_were(checkpoint: Path, voice: Voice) -> None:
+    engine = engine_of(checkpoint)
+    speak_all(engine, voice)
+    assert {line.stage for line in engine.utilisation.table(1.0)} == {"prefill", "decode", "flow", "vocoder"}
+
+
+def test_sound_goes_on_in_smaller_batches_when_memory_is_short(
+    checkpoint: Path, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = speak_all(engine_of(checkpoint), voice)
+    engine = engine_of(checkpoint)
+    detokenizer = engine._codec.detokenizer
+    speak, asked = detokenizer.speak, []
+
+    def short_of_memory(*args: object, max_batch_frames: int) -> object:
+        asked.append(max_batch_frames)
+        if max_batch_frames > 1000:
+            raise RuntimeError("CUDA out of memory")
+        return speak(*args, max_batch_frames=max_batch_frames)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(detokenizer, "speak", short_of_memory)
+    spoken = speak_all(engine, voice)
+    assert min(asked) <= 1000
+    assert {key: len(speech.waveform) for key, speech in spoken.items()} == {
+        key: len(speech.waveform) for key, speech in usual.items()
+    }
+    monkeypatch.setattr(detokenizer, "speak", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("out of memory")))
+    with pytest.raises(EngineError, match="not enough memory"):
+        speak_all(engine, voice)
+
+
+def test_a_caller_that_goes_away_leaves_the_engine_usable(checkpoint: Path, voice: Voice) -> None:
+    engine = engine_of(checkpoint, batch=2)
+    speeches = engine.speak(SpeechRequest(str(i), "Hello.", voice, seed=i) for i in range(6))
+    next(speeches)
+    speeches.close()
+    [again] = engine.speak([SpeechRequest("k", "Hello.", voice, seed=1)])
+    [alone] = engine_of(checkpoint).speak([SpeechRequest("k", "Hello.", voice, seed=1)])
+    assert len(again.waveform) == len(alone.waveform)
