@@ -139,10 +139,14 @@ class Recipe:
 
 CPU: Final = Recipe(
     tokenizer=TokenizerRecipe(Plan(5000, 40.0, 1.5e-3, average=0.999), width=192),
-    speaker=SpeakerRecipe(Plan(4000, 60.0, 1e-3, average=0.999)),
-    flow=FlowRecipe(Plan(20_000, 40.0, 1e-3, warmup_steps=500, average=0.999)),
-    vocoder=VocoderRecipe(Plan(30_000, 8.0, 1e-3, average=0.999)),
-    speech_lm=SpeechLmRecipe(Plan(20_000, 120.0, 1e-3, warmup_steps=500, weight_decay=0.05, average=0.999)),
+    speaker=SpeakerRecipe(Plan(3000, 60.0, 1e-3, average=0.999)),
+    flow=FlowRecipe(
+        Plan(20_000, 40.0, 1e-3, warmup_steps=500, average=0.999), channels=160, head_dim=40, num_mid_blocks=4
+    ),
+    vocoder=VocoderRecipe(Plan(30_000, 8.0, 1e-3, average=0.999), base_channels=128),
+    speech_lm=SpeechLmRecipe(
+        Plan(20_000, 120.0, 1e-3, warmup_steps=500, weight_decay=0.05, average=0.999), intermediate_size=768
+    ),
 )
 GPU: Final = Recipe(
     tokenizer=TokenizerRecipe(Plan(30_000, 600.0, 1e-3, warmup_steps=1000, average=0.9995), width=320, blocks=8),
