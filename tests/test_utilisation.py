@@ -24,9 +24,14 @@ def test_stages_are_counted_in_the_order_they_report() -> None:
 
 def test_a_block_is_timed_also_when_it_fails() -> None:
     used = Utilisation()
-    with pytest.raises(ValueError, match="no"), used.busy("check"):
-        time.sleep(0.01)
-        raise ValueError("no")
+
+    def fail() -> None:
+        with used.busy("check"):
+            time.sleep(0.01)
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
     assert used.busy_s("check") >= 0.01
 
 
