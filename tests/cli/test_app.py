@@ -66,10 +66,7 @@ def test_shell_completion_can_be_shown(shell: str) -> None:
     assert "_OMNITTS_COMPLETE" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["nope"], ["narrate"], ["narrate", "a", "b"], ["plan", "a", "--nope"], ["narrate", "a", "--takes", "0"]],
-)
+@pytest.mark.parametrize("line", ["nope", "narrate", "narrate a b", "plan a --nope", "narrate a --takes 0"])
 def test_wrong_usage_is_status_3(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(line.split()) == 3
     told = capsys.readouterr().err
