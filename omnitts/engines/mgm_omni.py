@@ -273,25 +273,15 @@ class MgmOmniEngine:
         ]
 
     def _sampling(self, seed: int) -> Sampling:
-        options = self._options
-        chosen = {
-            "temperature": options.temperature,
-            "top_k": options.top_k,
-            "top_p": options.top_p,
-            "repetition_penalty": options.repetition_penalty,
-        }
+        names = ("temperature", "top_k", "top_p", "repetition_penalty")
+        chosen = {name: getattr(self._options, name) for name in names}
         return self._mouth.sampling(seed=seed, **{name: value for name, value in chosen.items() if value is not None})
 
     def _make_sounds(self, finished: Sequence[SpeechSequence]) -> list[Speech]:
         """Codes of finished sequences through flow and vocoder together; smaller batches where memory is short."""
         mouth, detokenizer = self._mouth, self._codec.detokenizer
         results = [sequence.result or _NOTHING_SAID for sequence in finished]
-        codes = [
-            speech_codes(result.rows, mouth.vocabulary, mouth.config.dropped_rows)
-            if len(result.rows)
-            else torch.zeros(0, dtype=torch.int64)
-            for result in results
-        ]
+        codes = [speech_codes(result.rows, mouth.vocabulary, mouth.config.dropped_rows) for result in results]
         prompts = [self._settings.heard(self._cast(sequence.request.voice).prompt) for sequence in finished]
         seeds = [sequence.request.seed for sequence in finished]
         max_frames, started_s = MAX_BATCH_FRAMES, time.perf_counter()
