@@ -53,7 +53,7 @@ def main() -> int:
         print(json.dumps(result))
     else:
         print(
-            f"{num_kills} kills; of {num_same + num_different} finished files {num_same} are the undisturbed one's bytes"
+            f"{num_kills} kills; {num_same} of {num_same + num_different} finished files are the undisturbed one's bytes"
         )
     return 1 if num_different else 0
 

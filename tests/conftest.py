@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several workers share the cores: one thread each, set before torch is loaded
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHIPPED_GOLDEN_DIR = Path(__file__).parent / "golden"
 

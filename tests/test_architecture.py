@@ -93,3 +93,15 @@ def test_only_one_door_to_ffmpeg() -> None:
     starts = {module_of(file) for file in FILES if "subprocess" in {name.split(".")[0] for name in imports_of(file)}}
     assert through <= {"omnitts.ffmpeg"}
     assert starts <= {"omnitts.ffmpeg", "omnitts.cli.doctor", "omnitts.pipeline.doctor"}
+
+
+def test_every_package_is_installed() -> None:
+    """pyproject.toml lists the packages by name, since one of them lies outside."""
+    listed = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    folders = {file.parent for file in PACKAGE.rglob("*.py")}
+    missing = [
+        name
+        for name in map(module_of, sorted(folder / "__init__.py" for folder in folders))
+        if f'"{name}"' not in listed
+    ]
+    assert missing == []

@@ -18,7 +18,21 @@ from typing import Annotated, NoReturn
 import typer
 
 from omnitts import __version__
-from omnitts.cli import bench, chat, check, doctor, evaluate, job, models, narrate, plan, speak, train, transcribe, voices
+from omnitts.cli import (
+    bench,
+    chat,
+    check,
+    doctor,
+    evaluate,
+    job,
+    models,
+    narrate,
+    plan,
+    speak,
+    train,
+    transcribe,
+    voices,
+)
 from omnitts.cli.console import print_error, set_up_logging
 from omnitts.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_UNEXPECTED, OmnittsError, OutputError, UsageError
 

@@ -168,7 +168,7 @@ def _kind(left: Sequence[Token], right: Sequence[Token], sounds: Sounds) -> Kind
 
 
 def _misheard_contraction(left: Sequence[Token], right: Sequence[Token]) -> bool:
-    """"that as" heard as "that has", which is one token because "that's" means it: one wrong word, none missing."""
+    """ "that as" heard as "that has", which is one token because "that's" means it: one wrong word, none missing."""
     expected, heard = (" ".join(token.shown for token in side).lower() for side in (left, right))
     same_count = len(expected.split()) == len(heard.split())
     return same_count and len(left) != len(right) and fuzz.ratio(expected, heard) >= _RESEMBLES
