@@ -52,9 +52,7 @@ def main() -> int:
     if arguments.json:
         print(json.dumps(result))
     else:
-        print(
-            f"{num_kills} kills; {num_same} of {num_same + num_different} finished files are the undisturbed one's bytes"
-        )
+        print(f"{num_kills} kills; {num_same} of {num_same + num_different} finished files are the same")
     return 1 if num_different else 0
 
 
