@@ -168,7 +168,7 @@ def _write(
         # A miss that the last round did not make smaller is the limiter's doing: no gain will mend it.
         if is_low_enough and not LOUDNESS_TOLERANCE_LU < abs(miss_lu) < abs(last_miss_lu):
             return made, gain_db, after
-        log.info("encoding again: peak %+.1f dB, loudness %+.1f LU from what was asked", excess_db, -miss_lu)
+        log.debug("encoding again: peak %+.1f dB, loudness %+.1f LU from what was asked", excess_db, -miss_lu)
         if not is_low_enough:
             ceiling_dbtp -= excess_db + 0.1
         if abs(miss_lu) > LOUDNESS_TOLERANCE_LU:

@@ -61,7 +61,7 @@ def narrate(options: NarrateOptions, progress: Progress) -> Narration:
     cast, engine = cast_and_engine(options, book)
     planned = plan_for(options, book, cast, engine)
     with (
-        open_job(job_of(options, book, out)) as job,
+        open_job(job_of(options, out)) as job,
         open_fleet(engine, RAY if options.cluster else LOCAL, _fleet_options(options)) as fleet,
         closing(Checker(options.quality, planned.language)) as checker,
     ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,13 +33,13 @@ def report_of(options: NarrateOptions, out: Path) -> Path:
     return options.report or out.with_name(out.name.removesuffix(out.suffix) + ".report.json")
 
 
-def job_of(options: NarrateOptions, book: Book, out: Path) -> JobFolder:
-    """The job's folder: as given, else by source and output. A sample shares the whole book's, so that what the sample
-    spoke is not spoken again."""
+def job_of(options: NarrateOptions, out: Path) -> JobFolder:
+    """The job's folder: as given, else by output. A sample shares the whole book's, so that what the sample spoke is
+    not spoken again."""
     if options.job:
         return JobFolder(options.job)
     whole = out.with_name(out.name.replace(".sample", "", 1))
-    return job_folder_for(_source_key(options, book), whole)
+    return job_folder_for(whole)
 
 
 def _safe_name(title: str) -> str:
@@ -78,10 +77,3 @@ def _given_files(options: NarrateOptions) -> Iterator[Path]:
     if options.cover is not None:
         yield options.cover
     yield from options.lexicon
-
-
-def _source_key(options: NarrateOptions, book: Book) -> str:
-    if options.source != STDIN:
-        return str(Path(options.source).absolute())
-    text = "\0".join(chapter.text for chapter in book.chapters)
-    return "stdin " + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from omnitts import ffmpeg
-from omnitts.errors import BookError, EngineError, ModelError, OutputError, UsageError, VoiceError
+from omnitts.errors import BookError, EngineError, ModelError, OutputError, TextError, UsageError, VoiceError
 from omnitts.pipeline.check.judge import QualityOptions
 from omnitts.pipeline.job import find_jobs, open_job
-from omnitts.pipeline.narrate import Narration, narrate
+from omnitts.pipeline.narrate import Narration, narrate, survey
 from omnitts.pipeline.narrate_options import NarrateOptions
+from omnitts.pipeline.read.dump import write_dump
 from omnitts.progress import Event
 
 UNCHECKED = QualityOptions(check=False)
@@ -264,3 +265,26 @@ def test_title_author_and_cover_can_be_given(book: Path, tmp_path: Path) -> None
     assert (probe.tags["title"], probe.tags["artist"], probe.has_cover) == ("Another", "Somebody Else", True)
     with pytest.raises(BookError, match="cover"):
         run(book, cover=tmp_path / "none.png")
+
+
+def test_an_edited_dump_of_the_spoken_text_speaks_only_the_edit(book: Path, tmp_path: Path) -> None:
+    done, _ = run(book, tmp_path / "out.wav")
+    planned = survey(options(book)).plan
+    dump = tmp_path / "spoken.txt"
+    dump.write_text(write_dump(planned), encoding="utf-8")
+    again, unchanged = run(dump, tmp_path / "out.wav")
+    assert unchanged.named("judged") == []
+    assert again.report["num_pieces"] == done.report["num_pieces"]
+    dump.write_text(dump.read_text().replace("He read it twice.", "He read it slowly."), encoding="utf-8")
+    _, edited = run(dump, tmp_path / "out.wav")
+    assert [event.data["text"] for event in edited.named("judged")] == [
+        event.data["text"] for event in edited.named("judged") if "He read it slowly." in event.data["text"]
+    ]
+    assert len(edited.named("judged")) == 1
+
+
+def test_a_dump_of_another_version_is_not_read_aloud(tmp_path: Path) -> None:
+    dump = tmp_path / "spoken.txt"
+    dump.write_text("# omnitts spoken text 9\n#\n# Every line ...\n\n{chapter One}\nHello there.\n")
+    with pytest.raises(TextError, match="another version"):
+        run(dump)

@@ -52,9 +52,13 @@ class WideConv(nn.Conv1d):
     def forward(self, hidden: Tensor) -> Tensor:
         if not _wants_onednn(hidden):
             return super().forward(hidden)
-        (padding,), (dilation,) = self.padding, self.dilation
+        assert not isinstance(self.padding, str), "a padding in frames"
         image = F.conv2d(
-            hidden.unsqueeze(2), self.weight.unsqueeze(2), self.bias, padding=(0, int(padding)), dilation=(1, dilation)
+            hidden.unsqueeze(2),
+            self.weight.unsqueeze(2),
+            self.bias,
+            padding=(0, self.padding[0]),
+            dilation=(1, self.dilation[0]),
         )
         return image.squeeze(2)
 

@@ -44,12 +44,12 @@ class JobFolder:
         return self.path.name
 
 
-def job_folder_for(source: str, output: Path) -> JobFolder:
-    """The folder of the narration of ``source`` (a path, or text standing for stdin's content) into ``output``.
+def job_folder_for(output: Path) -> JobFolder:
+    """The folder of the narration that makes ``output``.
 
-    The content of the source is not part of it: an edited book finds its own earlier work.
+    The source is not part of it: an edited book, or the book's edited spoken text, finds the earlier work.
     """
-    key = hashlib.sha256(f"{source}\0{output.absolute()}".encode()).hexdigest()[:8]
+    key = hashlib.sha256(str(output.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     slug = re.sub(r"[^\w-]+", "-", output.stem, flags=re.UNICODE).strip("-")[:40] or "book"
     return JobFolder(jobs_dir() / f"{slug}-{key}")
 

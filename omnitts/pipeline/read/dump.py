@@ -16,11 +16,12 @@ from omnitts.pipeline.plan import Plan
 from omnitts.pipeline.text.options import DEFAULT_PAUSES
 from omnitts.types import Block, BlockKind, Book, Chapter, Pause, Utterance
 
-_MARK: Final = "# omnitts spoken text 1"
+_KIND: Final = "# omnitts spoken text"
+_MARK: Final = f"{_KIND} 1"
 _GUIDE: Final = """\
 #
 # Every line below is one piece of speech, written as it will be said. Change the words, delete lines, add lines: give
-# the edited file to `omnitts narrate` in place of the book, and only what you changed is spoken again.
+# the edited file to `omnitts narrate` in place of the book; with the same -o only what you changed is spoken again.
 #
 #   {chapter TITLE}      begins a chapter; the title becomes the chapter mark and is not spoken
 #   {voice NAME} ...     at the head of a line: who speaks it (else the narrator)
@@ -41,7 +42,7 @@ _HINT: Final = "the remarks at the head of the file say what may stand between b
 
 def is_dump(text: str) -> bool:
     """Whether a text (or its first line) is such a dump."""
-    return text.lstrip("\ufeff \t\r\n").startswith(_MARK)
+    return text.lstrip("\ufeff \t\r\n").startswith(_KIND)
 
 
 def write_dump(plan: Plan) -> str:
@@ -50,7 +51,11 @@ def write_dump(plan: Plan) -> str:
 
 
 def read_dump(text: str, source: str = "") -> Book:
-    """The book in a dump. Raises `TextError` with file and line for braces that mean nothing."""
+    """The book in a dump. Raises `TextError`: another version, or (with its line) braces that mean nothing."""
+    header = text.lstrip("\ufeff \t\r\n").partition("\n")[0].strip()
+    if header != _MARK:
+        hint = f"make it anew with omnitts plan --text, or, if nothing else differs, let its first line say {_MARK!r}"
+        raise TextError(f"this spoken text is of another version ({header!r})", where=source, hint=hint)
     book_facts: dict[str, list[str]] = {"title": [], "author": [], "language": []}
     chapters: list[tuple[str, int, list[Block]]] = []
     for number, line in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
