@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,13 @@ class StageUse:
     busy_s: float
     share: float
     count: int
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """Whoever can say how busy its stages were (an engine, for one)."""
+
+    utilisation: Utilisation
 
 
 class Utilisation:

@@ -155,6 +155,13 @@ def sentence_of(event: Event) -> str:
         return "\n".join([size, *_problems(data["problems"])])
     if event.name == "checking":
         return f"checking {count(data['pieces'], 'piece')} spoken before"
+    if event.name == "profile":
+        head = f"{'stage':<12}{'busy':>9}{'of the time':>13}{'times':>8}"
+        rows = [
+            f"{line['stage']:<12}{line['busy_s']:>7.1f} s{line['share']:>13.0%}{line['count']:>8}"
+            for line in data["stages"]
+        ]
+        return "\n".join([head, *rows, f"{'all':<12}{data['wall_s']:>7.1f} s"])
     if event.name in ("remark", "engine"):
         return str(data["text"])
     if event.name == "judged" and not data["accepted"]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnitts.cli.options import (
+    OUTPUT_PANEL,
     DebugOption,
     DeviceOption,
     EngineOption,
@@ -133,6 +134,9 @@ def command(
     asr: Annotated[
         str | None, typer.Option("--asr", help="Whisper model for the checks: name or folder.", rich_help_panel=CHECKS)
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show at the end how busy each stage was.", rich_help_panel=OUTPUT_PANEL)
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -169,6 +173,7 @@ def command(
         speed=speed,
         seed=seed,
         quality=QualityOptions(check=check, asr=asr or "", max_wer=max_wer, min_sim=min_sim, takes=takes),
+        profile=profile,
         command=shlex.join(["omnitts", *sys.argv[1:]]),
     )
     with display(as_json=as_json, quiet=quiet) as shown:

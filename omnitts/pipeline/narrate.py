@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,12 @@ from omnitts.pipeline.places import job_of, output_of, refuse_early, report_of
 from omnitts.pipeline.plan import Plan, PlanOptions, SoundSettings, count_words, plan
 from omnitts.pipeline.read import read_book, select_chapters
 from omnitts.pipeline.report import StageTimes, build_report, write_report
-from omnitts.pipeline.speak import SpeakOptions, Stage, speak
+from omnitts.pipeline.speak import SpeakOptions, Stage, Work, speak
 from omnitts.pipeline.text.options import TextOptions
 from omnitts.pipeline.voices.library import resolve_voice
 from omnitts.progress import Event, Progress
 from omnitts.types import Book
+from omnitts.utilisation import Measured, Utilisation
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +56,13 @@ def narrate(options: NarrateOptions, progress: Progress) -> Narration:
     Raises the errors of every stage (`omnitts.errors`); whatever was finished before is kept in the job.
     """
     started_s = time.perf_counter()
-    book = read_source(options)
-    out = output_of(options, book)
-    refuse_early(out, options)
-    cast, engine = cast_and_engine(options, book)
-    planned = plan_for(options, book, cast, engine)
+    used = Utilisation()
+    with used.busy("text"):
+        book = read_source(options)
+        out = output_of(options, book)
+        refuse_early(out, options)
+        cast, engine = cast_and_engine(options, book)
+        planned = plan_for(options, book, cast, engine)
     with (
         open_job(job_of(options, out)) as job,
         open_fleet(engine, RAY if options.cluster else LOCAL, _fleet_options(options)) as fleet,
@@ -73,16 +76,18 @@ def narrate(options: NarrateOptions, progress: Progress) -> Narration:
             [chapter.title for chapter in planned.chapters if chapter.chapter_idx is not None],
         )  # fmt: skip
         work = speak(stage, planned.utterances)
-        assembly_started_s = time.perf_counter()
-        timeline = stitch_book(planned, job, options, engine)
-        mastered = master_book(timeline, book, cast, engine, options, out, progress)
-        ended_s = time.perf_counter()
+        with used.busy("assemble"):
+            timeline = stitch_book(planned, job, options, engine)
+            mastered = master_book(timeline, book, cast, engine, options, out, progress)
+        wall_s = time.perf_counter() - started_s
         remember_speed(engine.name, work.audio_s, work.wall_s)
-        times = StageTimes(work.speak_s, work.check_s, ended_s - assembly_started_s, ended_s - started_s)
+        times = StageTimes(work.speak_s, work.check_s, used.busy_s("assemble"), wall_s)
         report = build_report(
             planned, job, timeline, facts=facts_of(options, book, cast, engine, mastered),
             loudness_before=mastered.loudness_before, loudness_after=mastered.loudness_after, times=times,
         )  # fmt: skip
+    if options.profile:
+        _tell_profile(used, engine, checker, work, wall_s, progress)
     report_file = report_of(options, out)
     write_report(report, report_file)
     return Narration(mastered.files, report_file, report)
@@ -189,6 +194,21 @@ def sample_of(planned: Plan, seconds: float) -> Plan:
 
 
 # Small parts ----------------------------------------------------------------------------------------------------------
+
+
+def _tell_profile(
+    used: Utilisation, engine: Engine, checker: Checker, work: Work, wall_s: float, progress: Progress
+) -> None:
+    """How busy each stage was. An engine on other machines, or one that does not measure, is one line."""
+    if isinstance(engine, Measured) and engine.utilisation.table(wall_s):
+        used.include(engine.utilisation)
+    else:
+        used.add("speak", work.speak_s, work.num_spoken)
+    used.include(checker.utilisation)
+    lines = [
+        {**asdict(line), "busy_s": round(line.busy_s, 2), "share": round(line.share, 3)} for line in used.table(wall_s)
+    ]
+    progress.emit(Event("profile", {"wall_s": round(wall_s, 2), "stages": lines}))
 
 
 def _engine_options(options: NarrateOptions) -> EngineOptions:

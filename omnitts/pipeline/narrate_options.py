@@ -44,4 +44,5 @@ class NarrateOptions:
     speed: float = 1.0
     seed: int = 0
     quality: QualityOptions = field(default_factory=QualityOptions)
+    profile: bool = False
     command: str = ""

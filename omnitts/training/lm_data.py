@@ -68,6 +68,7 @@ class LmData:
         self._of_speaker: dict[str, list[int]] = defaultdict(list)
         for index, utterance in enumerate(utterances):
             self._of_speaker[utterance.speaker].append(index)
+        self._alike: dict[int, list[int]] = {}
         lengths = np.linalg.norm(voices, axis=1, keepdims=True)
         self._voices = voices / np.maximum(lengths, 1e-6)
 
@@ -117,8 +118,10 @@ class LmData:
         return shortest_s <= self.utterances[place].seconds <= longest_s
 
     def _similar(self, index: int) -> list[int]:
-        """The few utterances whose voices are most like this one's."""
-        likeness = self._voices @ self._voices[index]
-        likeness[index] = -np.inf
-        nearest = np.argsort(-likeness, kind="stable")[:_SIMILAR]
-        return [int(place) for place in nearest if place != index] or [index]
+        """The few utterances whose voices are most like this one's, found once."""
+        if index not in self._alike:
+            likeness = self._voices @ self._voices[index]
+            likeness[index] = -np.inf
+            nearest = np.argsort(-likeness, kind="stable")[:_SIMILAR]
+            self._alike[index] = [int(place) for place in nearest if place != index] or [index]
+        return self._alike[index]

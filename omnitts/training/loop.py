@@ -96,7 +96,7 @@ class _Trainer:
         weights = stage.networks.state_dict() if plan.average else {}
         self.average = {name: value.detach().clone() for name, value in weights.items()}
         self.step = 0
-        self._epoch_start = 0
+        self.epoch, self.epoch_start = 0, 0  # which pass over the data, and the step it began at
         self._restore()
 
     def run(self, stop: int) -> None:
@@ -106,13 +106,13 @@ class _Trainer:
         self.stage.networks.train()
         started_s = said_s = time.monotonic()
         first_step = self.step
-        epoch, batches = -1, list[Batch]()
+        batches = self._batches_of(self.epoch)
         while self.step < stop:
-            place = self._place(epoch, batches)
-            if place[0] != epoch:
-                epoch, batches = place[0], self.stage.batches(place[0])
+            if self.step - self.epoch_start >= len(batches):
+                self.epoch, self.epoch_start = self.epoch + 1, self.step
+                batches = self._batches_of(self.epoch)
             torch.manual_seed(_seed(self.seed, self.step))
-            losses = self._learn(batches[place[1]])
+            losses = self._learn(batches[self.step - self.epoch_start])
             self.step += 1
             self._write_losses(losses)
             now_s = time.monotonic()
@@ -123,7 +123,7 @@ class _Trainer:
                 shown = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
                 rate = (now_s - started_s) / done
                 text = "%s: step %d of %d, epoch %d: %s; %.2f s a step, %.0f min left"
-                logger.info(text, self.stage.name, self.step, stop, epoch, shown, rate, left_s / 60)
+                logger.info(text, self.stage.name, self.step, stop, self.epoch, shown, rate, left_s / 60)
             if self.step % self.plan.validate_every == 0 or self.step == stop:
                 self._validate()
             if self.step % self.plan.save_every == 0 or self.step == stop:
@@ -131,20 +131,6 @@ class _Trainer:
 
     def exported(self) -> dict[str, Tensor]:
         return self.average if self.plan.average else dict(self.stage.networks.state_dict())
-
-    def _place(self, epoch: int, batches: list[Batch]) -> tuple[int, int]:
-        """(epoch, batch of it) of the next step. Epochs need not be of one length, so they are counted through."""
-        if epoch < 0:
-            epoch, at = 0, self.step
-            while at >= (length := len(self._batches_of(epoch))):
-                epoch, at = epoch + 1, at - length
-            self._epoch_start = self.step - at
-            return epoch, at
-        at = self.step - self._epoch_start
-        if at < len(batches):
-            return epoch, at
-        self._epoch_start = self.step
-        return epoch + 1, 0
 
     def _batches_of(self, epoch: int) -> list[Batch]:
         batches = self.stage.batches(epoch)
@@ -208,6 +194,8 @@ class _Trainer:
         state = {
             "format": _FORMAT,
             "step": self.step,
+            "epoch": self.epoch,
+            "epoch_start": self.epoch_start,
             "seed": self.seed,
             "facts": json.dumps(self.stage.facts, sort_keys=True),
             "networks": self.stage.networks.state_dict(),
@@ -228,7 +216,7 @@ class _Trainer:
         self.stage.networks.load_state_dict(state["networks"])
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step = int(state["step"])
+        self.step, self.epoch, self.epoch_start = (int(state[name]) for name in ("step", "epoch", "epoch_start"))
         _forget_after(self.folder / LOSSES, self.step)
         logger.info("%s: goes on at step %d", self.stage.name, self.step)
 

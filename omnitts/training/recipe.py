@@ -149,14 +149,14 @@ CPU: Final = Recipe(
     ),
 )
 GPU: Final = Recipe(
-    tokenizer=TokenizerRecipe(Plan(30_000, 600.0, 1e-3, warmup_steps=1000, average=0.9995), width=320, blocks=8),
-    speaker=SpeakerRecipe(Plan(15_000, 400.0, 1e-3, average=0.9995), width=256),
+    tokenizer=TokenizerRecipe(Plan(10_000, 600.0, 1e-3, warmup_steps=1000, average=0.9995), width=320, blocks=8),
+    speaker=SpeakerRecipe(Plan(6000, 400.0, 1e-3, average=0.9995), width=256),
     flow=FlowRecipe(
-        Plan(60_000, 400.0, 6e-4, warmup_steps=1000, average=0.9995), num_mid_blocks=8, output_size=256, input_size=256
+        Plan(40_000, 400.0, 6e-4, warmup_steps=1000, average=0.9995), num_mid_blocks=8, output_size=256, input_size=256
     ),
-    vocoder=VocoderRecipe(Plan(200_000, 32.0, 5e-4, average=0.9995), adversarial_from=50_000, base_channels=256),
+    vocoder=VocoderRecipe(Plan(150_000, 32.0, 5e-4, average=0.9995), adversarial_from=50_000, base_channels=256),
     speech_lm=SpeechLmRecipe(
-        Plan(60_000, 1200.0, 8e-4, warmup_steps=1000, weight_decay=0.05, average=0.9995),
+        Plan(20_000, 1200.0, 8e-4, warmup_steps=1000, weight_decay=0.05, average=0.9995),
         num_layers=8,
         hidden_size=448,
         num_heads=7,

@@ -288,3 +288,11 @@ def test_a_dump_of_another_version_is_not_read_aloud(tmp_path: Path) -> None:
     dump.write_text("# omnitts spoken text 9\n#\n# Every line ...\n\n{chapter One}\nHello there.\n")
     with pytest.raises(TextError, match="another version"):
         run(dump)
+
+
+def test_profile_shows_each_stage_once(book: Path) -> None:
+    _, listener = run(book, profile=True)
+    [event] = listener.named("profile")
+    stages = [line["stage"] for line in event.data["stages"]]
+    assert stages == ["text", "assemble", "speak"]
+    assert all(0 <= line["busy_s"] <= event.data["wall_s"] for line in event.data["stages"])

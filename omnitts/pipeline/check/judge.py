@@ -26,6 +26,7 @@ from omnitts.pipeline.check.text_equal import counts_characters, tokens_of
 from omnitts.pipeline.check.transcribe import Listener, Transcriber, Transcript
 from omnitts.pipeline.check.wer import Comparison, compare
 from omnitts.types import Verdict, Voice
+from omnitts.utilisation import Utilisation
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Checker:
         self._listener = listener
         self._sounds: Sounds | None = None
         self._encoder = SpeakerEncoder(options.device)
+        self.utilisation = Utilisation()
         self._model: AsrModel | None = None
 
     @property
@@ -115,7 +117,8 @@ class Checker:
         if signal["active_s"] > 0:
             verdict = self._with_words(verdict, text, waveform, voice)
             if voice is not None:
-                verdict = replace(verdict, similarity=self._encoder.similarity(waveform, voice))
+                with self.utilisation.busy("similarity"):
+                    verdict = replace(verdict, similarity=self._encoder.similarity(waveform, voice))
         else:
             verdict = _described(verdict, Transcript("", (), self.language), compare(text, "", self.language))
         return verdict
@@ -129,7 +132,9 @@ class Checker:
         return replace(best, details={**best.details, "listenings": 2})
 
     def _heard(self, verdict: Verdict, text: str, waveform: Waveform, voice: Voice | None, careful: bool) -> Verdict:
-        transcript = self._ears().transcribe(waveform, self.language, careful=careful)
+        ears = self._ears()
+        with self.utilisation.busy("recognise"):
+            transcript = ears.transcribe(waveform, self.language, careful=careful)
         comparison = compare(text, transcript.text, self.language, self._sounds)
         described = _described(verdict, transcript, comparison)
         described.signal.update(unexplained_sound(waveform, transcript.words))
