@@ -1,0 +1,82 @@
+"""The scripts that make or unpack corpora: what they name, what they leave out, and that they go on."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import random
+import sys
+import tarfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from omnitts.training.manifest import HeldOut, read_recordings, without
+
+SCRIPTS = Path(__file__).parent.parent.parent / "training" / "corpora"
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    """Two clips in a tar, one in the voices' tar, and their lists."""
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    for tar, names in (("speech-00.tar", ("k0.opus", "k1.opus")), ("voices.tar", ("anna_0.opus",))):
+        with tarfile.open(folder / tar, "w") as archive:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.size = 4
+                archive.addfile(member, io.BytesIO(b"clip"))
+    speakers = ({"anna": 1.0}, {"carl": 0.25, "bea": 0.75})
+    lines = [
+        {"id": f"k{i}", "text": "Hello.", "speaker": speaker, "accent": "en-us"} for i, speaker in enumerate(speakers)
+    ]
+    (folder / "meta.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "voices.jsonl").write_text(json.dumps({"id": "anna_0", "voice": "anna", "text": "Good day."}) + "\n")
+    (folder / "heldout_sentences.tsv").write_text("book\tGood day.\n")
+    return folder
+
+
+def test_a_packed_corpus_becomes_manifests(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["unpack_shared", str(packed), str(out)])
+    unpack = script("unpack_shared")
+    assert unpack.main() == 0
+    assert unpack.main() == 0
+    speech = read_recordings(out / "speech.jsonl")
+    assert [recording.speaker for recording in speech] == ["anna", "bea*0.75+carl*0.25"]
+    assert all(recording.audio.read_bytes() == b"clip" for recording in speech)
+    assert [recording.id for recording in without(speech, HeldOut.of(["carl"], []))] == ["k0"]
+    assert read_recordings(out / "voices.jsonl")[0].text == "Good day."
+
+
+def test_a_folder_that_is_no_corpus_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["unpack_shared", str(tmp_path), str(tmp_path / "out")])
+    assert script("unpack_shared").main() == 4
+    assert "meta.jsonl" in capsys.readouterr().err
+
+
+def test_speakers_are_drawn_by_number() -> None:
+    kokoro = script("kokoro_corpus")
+    names = ["af_sky", "am_adam", "bf_emma", "jf_alpha", "zm_yunxi"]
+    speakers = [kokoro.draw_speaker(names, random.Random(number)) for number in range(200)]
+    assert speakers == [kokoro.draw_speaker(names, random.Random(number)) for number in range(200)]
+    single = [speaker for speaker in speakers if len(speaker) == 1]
+    assert 60 < len(single) < 140
+    assert all(next(iter(speaker))[0] in "ab" for speaker in single)
+    assert all(abs(sum(speaker.values()) - 1) < 0.01 for speaker in speakers)
+    assert kokoro.label({"b": 0.4, "a": 0.6}) == "a*0.6+b*0.4"
+    assert kokoro.label({"a": 1.0}) == "a"
