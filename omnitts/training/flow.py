@@ -23,12 +23,10 @@ from omnitts.training.batching import batches_of
 from omnitts.training.codec_settings import flow_config_of
 from omnitts.training.loop import Batch, Losses, train
 from omnitts.training.recipe import Recipe
-from omnitts.training.run_folder import RunFolder, read_json
-from omnitts.training.speaker import STAGE as SPEAKER_STAGE
-from omnitts.training.speaker import VECTORS, FloatTable, load_table
+from omnitts.training.run_folder import RunFolder
+from omnitts.training.speaker import FloatTable, read_vectors
 from omnitts.training.store import CODE_S, CorpusStore
-from omnitts.training.tokenizer import SILENCE, read_codes
-from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
+from omnitts.training.tokenizer import read_codes
 
 STAGE: Final = "flow"
 _NOISE_LEFT: Final = 1e-6  # sigma_min of the published settings
@@ -169,10 +167,7 @@ def velocity(
 def train_flow(run: RunFolder, *, device: str = "cpu", steps: int | None = None) -> None:
     """The whole stage, after tokenizer and speaker encoder."""
     recipe, corpus = run.recipe(), CorpusStore(run.corpus)
-    read_json(run.need(TOKENIZER_STAGE, SILENCE))
-    voices = load_table(run.need(SPEAKER_STAGE, VECTORS), len(corpus.utterances))
-    assert voices is not None
-    stage = FlowStage(corpus, read_codes(run, corpus), voices, recipe)
+    stage = FlowStage(corpus, read_codes(run, corpus), read_vectors(run, corpus), recipe)
     train(stage, recipe.flow.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)
 
 

@@ -71,16 +71,6 @@ def train(stage: Stage, plan: Plan, folder: Path, seed: int, *, device: str = "c
     stage.networks.eval()
 
 
-def is_finished(folder: Path, plan: Plan) -> bool:
-    """Whether a stage's checkpoint has made all steps of the plan."""
-    return _step_of(folder) >= plan.steps
-
-
-def _step_of(folder: Path) -> int:
-    path = folder / CHECKPOINT
-    return int(_load(path)["step"]) if path.is_file() else 0
-
-
 class _Trainer:
     def __init__(self, stage: Stage, plan: Plan, folder: Path, seed: int, device: str) -> None:
         self.stage, self.plan, self.folder, self.seed, self.device = stage, plan, folder, seed, device
@@ -257,6 +247,8 @@ def _load(path: Path) -> dict[str, Any]:
         reason = str(error).partition("\n")[0]
         hint = "delete it to start the stage again"
         raise InputError(f"the checkpoint cannot be read ({reason})", where=str(path), hint=hint) from error
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        raise InputError("the checkpoint was written by another version", where=str(path), hint="start the stage again")
     return state
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +13,7 @@ _UNMEASURED = "Not measured yet: run `omnitts train evaluate`, then export again
 
 def model_card(name: str, recipe: Recipe, facts: Mapping[str, Any], measured: Mapping[str, Any] | None) -> str:
     """The card. ``facts``: hours, utterances, speakers, steps by stage, version, bytes; ``measured``: of evaluate."""
-    num_codes = 1
-    for level in recipe.tokenizer.levels:
-        num_codes *= level
+    num_codes = math.prod(recipe.tokenizer.levels)
     steps = ", ".join(f"{stage} {count:,}" for stage, count in facts["steps"].items())
     return f"""# {name}
 

@@ -7,7 +7,7 @@ the text is that far ahead of the sound. Knows no files and no networks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
@@ -94,11 +94,11 @@ def _grouped(pieces: Sequence[SpokenText], lengths: Sequence[int]) -> list[list[
     return groups[:-1] if not groups[-1] and len(groups) - 1 == len(ends) else None
 
 
-def _joined(group: Sequence[SpokenText], pauses: object, vocabulary: SpeechVocabulary) -> list[int]:
+def _joined(group: Sequence[SpokenText], pauses: Iterator[int], vocabulary: SpeechVocabulary) -> list[int]:
     codes: list[int] = []
     for number, piece in enumerate(group):
         if number:
-            codes += [vocabulary.silence_code] * int(next(pauses, 0))  # type: ignore[call-overload]
+            codes += [vocabulary.silence_code] * next(pauses, 0)
         codes += piece.codes
     return codes
 

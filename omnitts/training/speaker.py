@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from omnitts.audio import Waveform
+from omnitts.errors import InputError
 from omnitts.models.codec.loading import SPEAKER
 from omnitts.models.codec.onnx_session import OnnxNetwork
 from omnitts.pipeline.check.similarity import SpeakerEncoder as Teacher
@@ -146,6 +147,16 @@ def own_vectors(corpus: CorpusStore, network: Path) -> FloatTable:
         bank = corpus.read("fbank", index)[:-_EMPTY_FRAMES]
         rows.append(session.run((bank - bank.mean(dim=0, keepdim=True)).unsqueeze(0).numpy()).reshape(-1))
     return np.stack(rows).astype(np.float32)
+
+
+def read_vectors(run: RunFolder, corpus: CorpusStore) -> FloatTable:
+    """The voices of all utterances. Raises `InputError` when the stage is not finished or knew another corpus."""
+    path = run.need(STAGE, VECTORS)
+    vectors = load_table(path, len(corpus.utterances))
+    if vectors is None:
+        hint = "run `omnitts train speaker` again: the corpus has changed"
+        raise InputError("the voices are those of another corpus", where=str(path), hint=hint)
+    return vectors
 
 
 def save_table(path: Path, table: FloatTable) -> None:

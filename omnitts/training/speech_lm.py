@@ -7,6 +7,7 @@ lean on its own last step too much.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,8 +28,7 @@ from omnitts.training.loop import Batch, Losses, train
 from omnitts.training.recipe import Plan, Recipe
 from omnitts.training.rows import Example
 from omnitts.training.run_folder import RunFolder, read_json
-from omnitts.training.speaker import STAGE as SPEAKER_STAGE
-from omnitts.training.speaker import VECTORS, load_table
+from omnitts.training.speaker import read_vectors
 from omnitts.training.store import CorpusStore
 from omnitts.training.text_tokenizer import FILES, TextCoder, train_text_tokenizer
 from omnitts.training.tokenizer import SILENCE, read_codes
@@ -147,10 +147,7 @@ def row_logits(model: SpeechLM, rows: Tensor, wanted: Tensor) -> Tensor:
 def mouth_settings(recipe: Recipe, text_size: int, silence: dict[str, Any]) -> dict[str, Any]:
     """config.json of a model of this recipe."""
     sizes = recipe.speech_lm
-    num_codes = 1
-    for level in recipe.tokenizer.levels:
-        num_codes *= level
-    speech_size = num_codes + 2  # and eos, pad
+    speech_size = math.prod(recipe.tokenizer.levels) + 2  # and eos, pad
     group = sizes.num_heads // sizes.num_kv_heads
     adapter = f"[{sizes.adapter_layers},{sizes.hidden_size},{sizes.num_heads}_{group},{sizes.intermediate_size}]"
     return {
@@ -232,8 +229,7 @@ def train_speech_lm(
         LmUtterance(text, item.text, item.speaker, tuple(codes[item.offset : item.offset + item.num_codes].tolist()))
         for item, text in zip(corpus.utterances, texts, strict=True)
     ]
-    voices = load_table(run.need(SPEAKER_STAGE, VECTORS), len(utterances))
-    assert voices is not None
+    voices = read_vectors(run, corpus)
     sizes = recipe.speech_lm
     data = LmData(utterances, voices, prompts, vocabulary, coder, sizes, recipe.text.dropout, config.dropped_rows)
     model = new_model(config, recipe.seed)

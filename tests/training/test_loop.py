@@ -12,7 +12,7 @@ from torch import nn
 
 from omnitts.errors import InputError
 from omnitts.training.batching import batches_of
-from omnitts.training.loop import CHECKPOINT, CURVES, LOSSES, Batch, Losses, is_finished, rate_at, read_losses, train
+from omnitts.training.loop import CHECKPOINT, CURVES, LOSSES, Batch, Losses, rate_at, read_losses, train
 from omnitts.training.recipe import Plan
 
 PLAN = Plan(20, 4.0, 1e-2, warmup_steps=3, save_every=5, validate_every=10, average=0.9)
@@ -96,11 +96,10 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         train(Line(), PLAN, tmp_path, 0)
 
 
-def test_a_finished_stage_is_known(tmp_path: Path) -> None:
-    train(Line(), PLAN, tmp_path, 0, steps=10)
-    assert not is_finished(tmp_path, PLAN)
-    train(Line(), PLAN, tmp_path, 0)
-    assert is_finished(tmp_path, PLAN)
+def test_a_checkpoint_of_another_form_is_named(tmp_path: Path) -> None:
+    torch.save({"step": 3}, tmp_path / CHECKPOINT)
+    with pytest.raises(InputError, match="another version"):
+        train(Line(), PLAN, tmp_path, 0)
 
 
 def test_the_rate_rises_and_falls() -> None:
