@@ -102,7 +102,7 @@ class SpeechLmStage:
         ]
         examples = [item for item in made if item is not None]
         if not examples:
-            zero = self.model.model.norm.weight.sum() * 0.0
+            zero = next(self.networks.parameters()).sum() * 0.0  # nothing to learn from here, but a loss all the same
             return {"loss": zero, "right": zero.detach()}
         inputs, targets = collate(examples)
         device = self.model.model.norm.weight.device

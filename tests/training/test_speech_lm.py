@@ -60,6 +60,19 @@ def test_every_weight_learns(toy_run: RunFolder) -> None:
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
 
 
+def test_a_batch_without_a_usable_example_is_no_loss(toy_run: RunFolder) -> None:
+    _, config, vocabulary, prompts, coder = open_language(toy_run)
+    data = data_of(toy_run)
+    endless = [replace(item, codes=item.codes * 40) for item in data.utterances]
+    voices = np.ones((12, 2), np.float32)
+    hopeless = LmData(endless, voices, prompts, vocabulary, coder, SIZES, 0.0, config.dropped_rows)
+    assert hopeless.example(0, "0") is None
+    stage = SpeechLmStage(new_model(config, 0).train(), hopeless, set(), TOY.speech_lm.plan, 0.1, 0)
+    loss = stage.losses([0, 1], 0)["loss"]
+    loss.backward()
+    assert loss.item() == 0
+
+
 def test_an_example_is_the_same_whenever_asked(toy_run: RunFolder) -> None:
     data = data_of(toy_run)
     for index in range(12):

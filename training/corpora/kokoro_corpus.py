@@ -7,7 +7,8 @@ gets clips/ID.flac and speech.jsonl for `omnitts train corpus`. Phonemes are hib
 and how fast depends on the seed alone; a stopped run goes on.
 
 Every speaker reads several sentences (``--per-speaker``), so that a reference of the same speaker exists for each:
-half of the speakers are single English voices, half weighted sums of two or three voices of any language.
+half of the speakers are single English voices, half weighted sums of two or three voices of any language. With
+``--only`` and the held-out sentences it makes clips to measure with: the teacher reading what the model will read.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--hours", type=float, default=10.0)
     parser.add_argument("--hold-out", nargs="*", default=[], metavar="VOICE", help="voices never to use")
+    parser.add_argument("--only", nargs="*", default=[], metavar="VOICE", help="these voices alone, unmixed")
     parser.add_argument("--hold-out-sentences", type=Path, help="sentences never to read")
     parser.add_argument("--per-speaker", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
@@ -87,7 +89,8 @@ def main() -> int:
     seconds, turn = 0.0, 0
     while seconds < options.hours * 3600:
         rng = random.Random(f"{options.seed} {turn}")
-        speaker = draw_speaker(names, random.Random(f"{options.seed} speaker {turn // options.per_speaker}"))
+        chance = random.Random(f"{options.seed} speaker {turn // options.per_speaker}")
+        speaker = {chance.choice(options.only): 1.0} if options.only else draw_speaker(names, chance)
         text, name = rng.choice(sentences), f"k{options.seed}-{turn:06d}"
         british = max(speaker, key=speaker.__getitem__).startswith("b")
         path = clips / f"{name}.flac"
