@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from omnitts.errors import UsageError
 from omnitts.pipeline.check.judge import QualityOptions
 from omnitts.pipeline.read import ReadOptions
 
 STDIN = "-"
+SPEEDS = (0.5, 2.0)  # what time stretching does without harm
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,8 @@ class NarrateOptions:
     quality: QualityOptions = field(default_factory=QualityOptions)
     profile: bool = False
     command: str = ""
+
+    def __post_init__(self) -> None:
+        if not SPEEDS[0] <= self.speed <= SPEEDS[1]:  # not a number is refused too
+            hint = f"give a speed from {SPEEDS[0]} to {SPEEDS[1]}"
+            raise UsageError(f"{self.speed} is no speed", where="--speed", hint=hint)

@@ -25,7 +25,7 @@ def test_every_stage_has_its_figure(parts: BenchParts) -> None:
     assert row.audio_s == pytest.approx(sum(sound.duration_s for sound in sounds), abs=0.01)
     assert 3 <= row.audio_s <= 6
     assert min(row.decode, row.flow, row.vocoder, row.end_to_end, row.step_ms) > 0
-    assert row.end_to_end < row.flow
+    assert row.end_to_end < row.decode + row.flow + row.vocoder
     assert row.tokens_per_s == pytest.approx(25 * row.decode)
     assert set(row.utilisation) == {"decode", "flow", "vocoder"}
     assert all(0 < share <= 1.01 for share in row.utilisation.values())

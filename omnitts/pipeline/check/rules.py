@@ -7,10 +7,12 @@ books heard by whisper-base (`benchmarks/planted_faults.py`), tuned on one set o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from omnitts.errors import UsageError
 from omnitts.pipeline.check.similarity import DEFAULT_LINE, line_for
 from omnitts.pipeline.check.wer import WINDOW
 from omnitts.types import Verdict
@@ -54,6 +56,11 @@ class Limits:
 
     max_wer: float | None = None
     min_sim: float | None = None
+
+    def __post_init__(self) -> None:
+        for option, value in (("--max-wer", self.max_wer), ("--min-sim", self.min_sim)):
+            if value is not None and math.isnan(value):
+                raise UsageError("this is no number", where=option, hint="give a number, such as 0.1")
 
 
 def faults(verdict: Verdict, limits: Limits, similarity_line: float | None = None) -> tuple[str, ...]:

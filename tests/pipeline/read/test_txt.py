@@ -174,7 +174,8 @@ def test_encoding_override(read_text: Read) -> None:
         read_text("Łódź", encoding="ascii")
 
 
-WORD = re.compile(r"[^\W_]+")
+# Lines of Chinese are joined without a space, so there every character counts for itself.
+WORD = re.compile("(?![\\W_])[\u3000-\u9fff\uff00-\uffef]|[^\\W_\u3000-\u9fff\uff00-\uffef]+")
 NO_FURNITURE = st.text(
     alphabet=st.characters(exclude_categories=("Cs", "Cc", "Cf", "Cn", "Co"), exclude_characters="[]_-")
     | st.sampled_from("\n\n\n \tIVX.,*#12aA"),
