@@ -45,8 +45,10 @@ class Snake(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T)"""
         alpha = self.alpha[:, None]
-        wave = (hidden * alpha).sin_()
-        return torch.addcmul(hidden, wave, wave / (alpha + 1e-9))
+        if torch.is_grad_enabled():  # training: what was must stay
+            return hidden + (hidden * alpha).sin().square() / (alpha + 1e-9)
+        wave = (hidden * alpha).sin_().square_()  # in place: fresh memory costs more here than the arithmetic
+        return torch.addcmul(hidden, wave, 1 / (alpha + 1e-9), out=wave)
 
 
 class ResBlock(nn.Module):
@@ -67,7 +69,7 @@ class ResBlock(nn.Module):
             self.convs1, self.convs2, self.activations1, self.activations2, strict=True
         ):
             inner = _within(conv1(snake1(hidden)), inside)
-            hidden = hidden + _within(conv2(snake2(inner)), inside)
+            hidden = _within(conv2(snake2(inner)), inside).add_(hidden)
         return hidden
 
 
