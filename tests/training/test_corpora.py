@@ -50,8 +50,8 @@ def packed(tmp_path: Path) -> Path:
 
 def test_a_packed_corpus_becomes_manifests(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
-    monkeypatch.setattr(sys, "argv", ["unpack_shared", str(packed), str(out)])
-    unpack = script("unpack_shared")
+    monkeypatch.setattr(sys, "argv", ["unpack_tars", str(packed), str(out)])
+    unpack = script("unpack_tars")
     assert unpack.main() == 0
     assert unpack.main() == 0
     speech = read_recordings(out / "speech.jsonl")
@@ -64,8 +64,8 @@ def test_a_packed_corpus_becomes_manifests(packed: Path, tmp_path: Path, monkeyp
 def test_a_folder_that_is_no_corpus_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["unpack_shared", str(tmp_path), str(tmp_path / "out")])
-    assert script("unpack_shared").main() == 4
+    monkeypatch.setattr(sys, "argv", ["unpack_tars", str(tmp_path), str(tmp_path / "out")])
+    assert script("unpack_tars").main() == 4
     assert "meta.jsonl" in capsys.readouterr().err
 
 

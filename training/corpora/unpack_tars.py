@@ -1,6 +1,6 @@
 """Unpacks a corpus of tar files (``meta.jsonl`` beside ``speech-*.tar``) into clips and manifests for `omnitts train`.
 
-    python training/corpora/unpack_shared.py CORPUS OUT
+    python training/corpora/unpack_tars.py CORPUS OUT
 
 CORPUS holds meta.jsonl, speech-*.tar, voices.jsonl, voices.tar and heldout_sentences.tsv. OUT gets ``clips/`` and
 ``speech.jsonl`` (to learn from), ``voices/`` and ``voices.jsonl`` (held-out sentences, to measure with), and
