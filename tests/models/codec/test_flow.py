@@ -85,7 +85,8 @@ def test_rows_of_several_lengths_sound_as_alone(golden_case: GoldenCase, golden_
     mels = flow([row[0] for row in rows], [row[1] for row in rows], streaming=streaming, finalize=not streaming)
     for mel, (tokens, prompt) in zip(mels, rows, strict=True):
         alone = flow([tokens], [prompt], streaming=streaming, finalize=not streaming)[0]
-        golden_record(f"batched, streaming {streaming}", max_error(mel, alone), 1e-5)
+        # Other shapes add in another order: up to 9e-6 seen over ten solver steps on these cases.
+        golden_record(f"batched, streaming {streaming}", max_error(mel, alone), 5e-5)
 
 
 def test_the_global_random_state_is_left_alone(codec: Codec) -> None:
