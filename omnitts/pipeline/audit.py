@@ -42,12 +42,13 @@ def audit(options: AuditOptions) -> WholeReport:
     language = book.language or "en"
     reading = TextOptions(language=language, lexicon=options.lexicon)
     planned = plan(book, _Anyone(), PlanOptions(SoundSettings("", ""), reading))
-    chapters = []
-    for chapter in planned.chapters:
-        pieces = [piece.text for piece in planned.utterances if piece.chapter_idx == chapter.chapter_idx]
-        sentences = [text[span.start : span.end].strip() for text in pieces for span in sentence_spans(text)]
-        if chapter.chapter_idx is not None:
-            chapters.append((chapter.title, sentences))
+    chapters = [
+        (
+            chapter.title,
+            [piece.text[span.start : span.end].strip() for piece in pieces for span in sentence_spans(piece.text)],
+        )
+        for chapter, pieces in planned.spoken_chapters()
+    ]
     if not chapters:
         raise BookError("there is nothing to compare with", where=str(options.text), hint="give the text of the audio")
     voice = resolve_voice(options.voice) if options.voice is not None else None

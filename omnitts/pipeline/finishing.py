@@ -19,13 +19,10 @@ from omnitts.types import Book, Utterance
 
 def stitch_book(planned: Plan, job: Job, options: NarrateOptions, engine: Engine) -> Timeline:
     """The best take of every utterance, chapter by chapter, with the pauses between them."""
-    chapters = []
-    for chapter in planned.chapters:
-        if chapter.chapter_idx is None:
-            continue
-        utterances = [utterance for utterance in planned.utterances if utterance.chapter_idx == chapter.chapter_idx]
-        pieces = [PieceAudio(utterance.id, _clip_of(job, utterance), utterance.pause_s) for utterance in utterances]
-        chapters.append(ChapterAudio(chapter.title, pieces))
+    chapters = [
+        ChapterAudio(chapter.title, [PieceAudio(piece.id, _clip_of(job, piece), piece.pause_s) for piece in pieces])
+        for chapter, pieces in planned.spoken_chapters()
+    ]
     tempo = options.speed / engine_speed(options.speed, engine)
     return stitch(chapters, engine.capabilities.sample_rate, speed=tempo)
 

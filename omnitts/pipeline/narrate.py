@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -33,8 +32,6 @@ from omnitts.pipeline.voices.library import resolve_voice
 from omnitts.progress import Event, Progress
 from omnitts.types import Book
 from omnitts.utilisation import Measured, Utilisation
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,17 @@ class Plan:
         """Estimated length of the audiobook in seconds, pauses included."""
         return sum(chapter.seconds for chapter in self.chapters)
 
+    def spoken_chapters(self) -> list[tuple[PlannedChapter, list[Utterance]]]:
+        """Every chapter to be spoken with its utterances, in reading order."""
+        spoken: dict[int, list[Utterance]] = {}
+        for utterance in self.utterances:
+            spoken.setdefault(utterance.chapter_idx, []).append(utterance)
+        return [
+            (chapter, spoken[chapter.chapter_idx])
+            for chapter in self.chapters
+            if chapter.chapter_idx is not None and chapter.chapter_idx in spoken
+        ]
+
     @property
     def has_fatal_problems(self) -> bool:
         """Whether this plan cannot be narrated as it stands."""

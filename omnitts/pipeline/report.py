@@ -47,16 +47,15 @@ def build_report(
     """The whole report. ``facts`` are what only the recipe knows (source, files, engine, voice, settings)."""
     places = {(piece.chapter_idx, place): piece for piece, place in _placed(timeline)}
     chapters = []
-    for chapter_idx, utterances in _by_chapter(plan):
+    for chapter_idx, (chapter, utterances) in enumerate(plan.spoken_chapters()):
         pieces = [
             _piece(utterance, job, timeline, places[chapter_idx, place]) for place, utterance in enumerate(utterances)
         ]
         span = timeline.chapters[chapter_idx]
-        title = next(chapter.title for chapter in plan.chapters if chapter.chapter_idx == chapter_idx)
         chapters.append(
             {
                 "chapter": chapter_idx + 1,
-                "title": title,
+                "title": chapter.title,
                 "start_s": round(timeline.seconds(span.start), 3),
                 "end_s": round(timeline.seconds(span.end), 3),
                 **_figures(pieces),
@@ -161,13 +160,6 @@ def _figures(pieces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "similarity_mean": _rounded(sum(alike) / len(alike)) if alike else None,
         "similarity_min": _rounded(min(alike)) if alike else None,
     }
-
-
-def _by_chapter(plan: Plan) -> Iterator[tuple[int, list[Utterance]]]:
-    chapters: dict[int, list[Utterance]] = {}
-    for utterance in plan.utterances:
-        chapters.setdefault(utterance.chapter_idx, []).append(utterance)
-    yield from chapters.items()
 
 
 def _placed(timeline: Timeline) -> Iterator[tuple[PieceSpan, int]]:
