@@ -45,16 +45,14 @@ def build_report(
     times: StageTimes,
 ) -> dict[str, Any]:
     """The whole report. ``facts`` are what only the recipe knows (source, files, engine, voice, settings)."""
-    places = {(piece.chapter_idx, place): piece for piece, place in _placed(timeline)}
-    chapters = []
-    for chapter_idx, (chapter, utterances) in enumerate(plan.spoken_chapters()):
+    chapters: list[dict[str, Any]] = []
+    for (chapter, utterances), span in zip(plan.spoken_chapters(), timeline.chapters, strict=True):
         pieces = [
-            _piece(utterance, job, timeline, places[chapter_idx, place]) for place, utterance in enumerate(utterances)
+            _piece(utterance, job, timeline, place) for utterance, place in zip(utterances, span.pieces, strict=True)
         ]
-        span = timeline.chapters[chapter_idx]
         chapters.append(
             {
-                "chapter": chapter_idx + 1,
+                "chapter": len(chapters) + 1,
                 "title": chapter.title,
                 "start_s": round(timeline.seconds(span.start), 3),
                 "end_s": round(timeline.seconds(span.end), 3),
@@ -160,12 +158,6 @@ def _figures(pieces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "similarity_mean": _rounded(sum(alike) / len(alike)) if alike else None,
         "similarity_min": _rounded(min(alike)) if alike else None,
     }
-
-
-def _placed(timeline: Timeline) -> Iterator[tuple[PieceSpan, int]]:
-    for chapter in timeline.chapters:
-        for place, piece in enumerate(chapter.pieces):
-            yield piece, place
 
 
 def _loudness(loudness: Loudness) -> dict[str, float | None]:
