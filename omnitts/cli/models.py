@@ -35,9 +35,10 @@ def list_all(as_json: JsonOption = False, quiet: QuietOption = False, debug: Deb
 
     [bold]Example[/bold]: omnitts models list
     """
-    from omnitts.models.hub import KNOWN_MODELS, find_known, list_models
+    from omnitts.models.hub import KNOWN_MODELS, bundled_model, find_known, list_models
 
-    stored = list_models()
+    bundled = bundled_model()
+    stored = [*list_models(), *([bundled] if bundled else [])]
     rows: list[tuple[str, ...]] = []
     for model in KNOWN_MODELS:
         if not any(item.repo == model.repo for item in stored):

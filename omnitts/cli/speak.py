@@ -65,6 +65,7 @@ def command(
     debug: DebugOption = False,
 ) -> None:
     """Say a text in a voice: into a file, or as raw PCM on standard output while it is being made."""
+    from omnitts.engines.checkpoints import bundled_remark
     from omnitts.pipeline.read.charset import decode
     from omnitts.pipeline.say import open_speaker
     from omnitts.pipeline.staging import refuse_place
@@ -84,6 +85,9 @@ def command(
         engine, model=model or "", device=device, voice=voice, voice_text=voice_text, language=language,
         lexicon=tuple(lexicon or ()), asr=asr or "",
     ) as speaker:  # fmt: skip
+        note = bundled_remark(speaker.engine.name, model or "")
+        if note and not (quiet or as_json):
+            remark(note)
         if str(out) == "-":
             _stream(speaker, said, language or "", seed, quiet=quiet)
             return

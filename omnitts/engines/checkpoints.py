@@ -1,11 +1,14 @@
-"""Which checkpoint `mgm-omni` opens: the one that is named, else the best mouth on this machine. Loads nothing."""
+"""Which checkpoint `mgm-omni` opens: the one that is named, else the best mouth on this machine. Loads nothing.
+
+The small model that comes with the package is the last choice, and a person is told when it is the one.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from omnitts.errors import ModelError
-from omnitts.models.hub import find_known, list_models, locate_model
+from omnitts.models.hub import BUNDLED, bundled_model, find_known, list_models, locate_model
 
 PREFERENCE = ("2b", "4b", "0.6b")  # the usual one first; models of other names come after these
 
@@ -25,13 +28,26 @@ def find_checkpoint(model: str) -> Path:
 
 
 def mouths_present() -> tuple[str, ...]:
-    """Hub ids of the complete mouth checkpoints on this machine, the preferred one first."""
+    """Names of the complete mouth checkpoints on this machine, the preferred one first, the bundled one last."""
+    bundled = bundled_model()
+    return (*mouths_fetched(), *([bundled.repo] if bundled is not None and not bundled.missing else []))
+
+
+def mouths_fetched() -> tuple[str, ...]:
+    """Hub ids of those that were fetched; the bundled one does not know the words of a brain."""
     found = []
     for stored in list_models():
         known = find_known(stored.repo)
         if not stored.missing and (known is None or known.kind == "mouth"):
             found.append((_rank(known.short_name if known else ""), stored.repo))
     return tuple(dict.fromkeys(repo for _, repo in sorted(found)))
+
+
+def bundled_remark(engine: str, model: str) -> str:
+    """What to tell a person who gets the small model without having asked for it; empty when it is not so."""
+    if engine != "mgm-omni" or model or mouths_present()[:1] != (BUNDLED.repo,):
+        return ""
+    return "the small model that comes with omnitts speaks; for publishing get the full one: omnitts models pull 2b"
 
 
 def _rank(short_name: str) -> int:

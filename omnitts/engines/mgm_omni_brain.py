@@ -20,7 +20,7 @@ import torch
 
 from omnitts.audio import Waveform
 from omnitts.engines.brain import AnswerEnd, AnswerOptions, AnswerPiece, BrainOptions, Film, Part, Picture, Recording
-from omnitts.engines.checkpoints import mouths_present
+from omnitts.engines.checkpoints import mouths_fetched
 from omnitts.engines.media import read_film, read_picture, read_recording
 from omnitts.engines.mgm_omni import HALF_PRECISION_FROM_BYTES, LentVoice, MgmOmniEngine, open_engine
 from omnitts.engines.registry import EngineOptions
@@ -53,7 +53,7 @@ def open_brain(options: BrainOptions) -> MgmOmniBrain:
     folder = find_brain(options.model)
     mouth = None
     if options.voice is not None:
-        if not options.speech and not mouths_present():
+        if not options.speech and not mouths_fetched():
             hint = "omnitts models pull 2b gets one (5.5 GB), or give a folder with --speech"
             raise ModelError("there is no mouth on this machine to speak with", where="--speech", hint=hint)
         # The last device: the brain's towers and embeddings are on the first, so it has the most to spare.

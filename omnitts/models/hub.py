@@ -16,10 +16,12 @@ from omnitts import paths
 from omnitts.errors import ModelError, UsageError
 from omnitts.models.layout import MANIFEST_FILE, PARTIAL_DIR, Kind, check_layout, model_revision
 from omnitts.models.manifest import Manifest, Verification, read_manifest, verify
+from omnitts.presets import preset_dir
 
 __all__ = [
-    "KNOWN_MODELS", "KnownModel", "StoredModel", "Verification", "check_layout", "check_repo", "find_folder",
-    "find_known", "list_models", "locate_model", "model_revision", "remove_model", "store_folder", "verify",
+    "BUNDLED", "KNOWN_MODELS", "KnownModel", "StoredModel", "Verification", "bundled_model", "check_layout",
+    "check_repo", "find_folder", "find_known", "list_models", "locate_model", "model_revision", "remove_model",
+    "store_folder", "verify",
 ]  # fmt: skip
 
 DEFAULT_REVISION = "main"
@@ -44,7 +46,10 @@ class KnownModel:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A checkpoint on this machine. ``missing`` names what it lacks; ``place`` is ``store`` or ``hub cache``."""
+    """A checkpoint on this machine. ``missing`` names what it lacks.
+
+    ``place`` is ``store``, ``hub cache`` or ``bundled``.
+    """
 
     repo: str
     folder: Path
@@ -61,12 +66,15 @@ KNOWN_MODELS = (
     KnownModel("7b", "wcy1122/MGM-Omni-7B", "brain", 19.0, "understands text, images, sound; answers through a mouth"),
     KnownModel("32b", "wcy1122/MGM-Omni-32B", "brain", 69.0, "the larger brain"),
 )
+BUNDLED = KnownModel("small", "omnitts-small", "mouth", 0.06, "English, comes with omnitts: for trying it, for tests")
+"""Not on the hub: a preset of the package."""
 
 
 def find_known(reference: str) -> KnownModel | None:
-    """The published model of that short name or hub id."""
+    """The published or bundled model of that short name or hub id."""
     wanted = reference.casefold()
-    return next((model for model in KNOWN_MODELS if wanted in (model.short_name, model.repo.casefold())), None)
+    models = (*KNOWN_MODELS, BUNDLED)
+    return next((model for model in models if wanted in (model.short_name, model.repo.casefold())), None)
 
 
 def check_repo(reference: str) -> str:
@@ -82,7 +90,7 @@ def locate_model(reference: str, *, revision: str | None = None) -> Path:
     """The complete checkpoint folder of a model on this machine; nothing is fetched.
 
     ``reference`` is a folder, a short name (``2b``) or a hub id. Looked for in omnitts' own store, then in the Hugging
-    Face cache. ``revision`` is a commit (or its beginning), branch or tag; without it the one that was pulled.
+    Face cache; ``small`` is the bundled one. ``revision`` is a commit (or its beginning), branch or tag; without it the one that was pulled.
     Raises `ModelError` naming what is missing and the command to get it.
     """
     folder = find_folder(reference, revision=revision)
@@ -106,6 +114,12 @@ def find_folder(reference: str, *, revision: str | None = None) -> Path:
         names = ", ".join(model.short_name for model in KNOWN_MODELS)
         hint = f"give a folder, a hub id (owner/name) or one of: {names}"
         raise ModelError("no model folder of this name", where=reference, hint=hint)
+    if known is BUNDLED:
+        if bundled_model() is None:
+            raise ModelError(
+                "this installation came without the small model", where=reference, hint="reinstall omnitts"
+            )
+        return bundled_folder()
     repo = known.repo if known else reference
     for candidate in (store_folder(repo, revision), store_folder(repo, None)):
         if (candidate / MANIFEST_FILE).is_file() and _is_revision(read_manifest(candidate), revision):
@@ -118,8 +132,23 @@ def find_folder(reference: str, *, revision: str | None = None) -> Path:
 
 
 def list_models() -> list[StoredModel]:
-    """All MGM-Omni checkpoints on this machine, whole or not: omnitts' store first, then the Hugging Face cache."""
+    """All MGM-Omni checkpoints fetched to this machine, whole or not: omnitts' store, then the Hugging Face cache."""
     return [*_stored(), *_cached()]
+
+
+def bundled_folder() -> Path:
+    """Where the bundled model lies, if this installation has it."""
+    return preset_dir("models") / BUNDLED.short_name
+
+
+def bundled_model() -> StoredModel | None:
+    """The small model that comes with the package; None in a stripped installation."""
+    folder = bundled_folder()
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    missing = tuple(check_layout(folder))
+    return StoredModel(BUNDLED.repo, folder, "bundled", manifest.commit, _size_bytes(folder), missing)
 
 
 def remove_model(reference: str, *, revision: str | None = None) -> Path:

@@ -184,7 +184,7 @@ def _engines() -> Iterator[Symptom]:
 
 
 def _models() -> Iterator[Symptom]:
-    from omnitts.models.hub import list_models
+    from omnitts.models.hub import bundled_model, list_models
 
     stored = list_models()
     ready = [item.repo for item in stored if not item.missing]
@@ -195,8 +195,10 @@ def _models() -> Iterator[Symptom]:
     if ready:
         yield Symptom("models", State.OK, ", ".join(ready))
     elif not stored:
-        remedy = "to clone voices: omnitts models pull 2b (5.5 GB), or --model FOLDER"
-        yield Symptom("models", State.LIMITED, "no full-size cloning model on this machine", remedy)
+        small = bundled_model()
+        found = "only the small model that comes with omnitts" if small else "no model that clones voices"
+        remedy = "to clone voices well: omnitts models pull 2b (5.5 GB), or --model FOLDER"
+        yield Symptom("models", State.LIMITED, found, remedy)
 
 
 def _asr() -> Iterator[Symptom]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from omnitts.engines.base import Engine
-from omnitts.engines.checkpoints import mouths_present
+from omnitts.engines.checkpoints import bundled_remark, mouths_present
 from omnitts.engines.registry import EngineOptions, choose_engine, open_engine
 from omnitts.errors import EXIT_FLAGGED, EXIT_OK, BookError, UsageError
 from omnitts.fleet.base import LOCAL, RAY, FleetOptions, open_fleet
@@ -66,7 +66,7 @@ def narrate(options: NarrateOptions, progress: Progress) -> Narration:
         closing(Checker(options.quality, planned.language)) as checker,
     ):
         _start_job(job, planned, options, out)
-        _tell_plan(planned, job, engine, progress)
+        _tell_plan(planned, job, engine, options, progress)
         stage = Stage(
             job, fleet, checker, cast,
             SpeakOptions(options.quality.takes, options.seed, engine_speed(options.speed, engine)), progress,
@@ -223,7 +223,7 @@ def _start_job(job: Job, planned: Plan, options: NarrateOptions, out: Path) -> N
     )
 
 
-def _tell_plan(planned: Plan, job: Job, engine: Engine, progress: Progress) -> None:
+def _tell_plan(planned: Plan, job: Job, engine: Engine, options: NarrateOptions, progress: Progress) -> None:
     counts = job.counts()
     progress.emit(
         Event(
@@ -240,3 +240,6 @@ def _tell_plan(planned: Plan, job: Job, engine: Engine, progress: Progress) -> N
         )
     )
     progress.emit(Event("engine", {"name": engine.name, "text": engine.description}))
+    remark = bundled_remark(engine.name, options.model)
+    if remark:
+        progress.emit(Event("remark", {"text": remark}))
