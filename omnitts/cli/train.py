@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="Train a small model of the same architecture, or fine-tune a checkpoint (needs the extra `train`).",
-    epilog="Order: corpus, tokenizer, speaker, flow, vocoder, speech-lm, export, evaluate. See docs/training.md.",
+    epilog="Order: corpus, tokenizer, speaker, flow, vocoder, speech-lm, export, evaluate; or corpus, start-from, flow, "
+    "vocoder, speech-lm, export to go on from a model. See docs/training.md.",
 )
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the training run.")]
@@ -59,6 +60,25 @@ def corpus(
     held_out = HeldOut.of(exclude_voice or [], sentences)
     recordings = [recording for source in sources for recording in read_recordings(source)]
     prepare_corpus(without(recordings, held_out), run_folder.corpus, CorpusOptions(longest_s=longest_s))
+
+
+@app.command("start-from")
+def start_from(
+    run: RunArgument,
+    model: Annotated[str, typer.Option("--model", help="An exported model: a folder, or `small`.")],
+    threads: ThreadsOption = 1,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Go on from an exported model: its front ends as they are, its weights as a beginning.
+
+    The run needs the model's sizes: `omnitts train corpus RUN SOURCE... --recipe MODEL/recipe.json`.
+    """
+    run_folder = _open(run, threads)
+    from omnitts.engines.checkpoints import find_checkpoint
+    from omnitts.training.warm_start import start_from as prepare
+
+    prepare(run_folder, find_checkpoint(model))
 
 
 @app.command("tokenizer")

@@ -29,7 +29,8 @@ from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.flow import new_flow
 from omnitts.training.loop import CHECKPOINT, load_weights
 from omnitts.training.model_card import model_card
-from omnitts.training.run_folder import RunFolder, read_json, write_json
+from omnitts.training.recipe import recipe_json
+from omnitts.training.run_folder import RECIPE_FILE, RunFolder, read_json, write_json
 from omnitts.training.speaker import STAGE as SPEAKER_STAGE
 from omnitts.training.speech_lm import STAGE as LM_STAGE
 from omnitts.training.speech_lm import TEXT_STAGE, new_model, open_language
@@ -72,6 +73,7 @@ def export_model(run: RunFolder, out: Path, *, dtype: str = "bf16") -> None:
     }
     measured = read_json(run.evaluation) if run.evaluation.is_file() else None
     (aside / CARD).write_text(model_card(MODEL_NAME, run.recipe(), facts, measured), encoding="utf-8")
+    write_json(aside / RECIPE_FILE, recipe_json(run.recipe()))
     load_mouth(aside)
     load_codec(aside / CODEC_DIR)
     sign(aside, MODEL_NAME)

@@ -7,6 +7,8 @@
     RUN/flow/  RUN/vocoder/  RUN/text/  RUN/speech-lm/
     RUN/evaluation.json
 
+A stage that goes on from an exported model holds start.pt (`warm_start`).
+
 Knows paths, not contents.
 """
 

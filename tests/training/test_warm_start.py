@@ -1,0 +1,72 @@
+"""Going on from an exported model: its front ends are taken over, its weights are where learning begins."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from omnitts.cli import app as command_line
+from omnitts.errors import InputError
+from omnitts.models.layout import check_layout
+from omnitts.training.loop import CHECKPOINT, LOSSES, START, read_losses
+from omnitts.training.run_folder import RunFolder
+from omnitts.training.warm_start import start_from
+from tests.training.conftest import command
+
+LEARNT = ("flow", "vocoder", "speech-lm")
+
+
+@pytest.fixture(scope="module")
+def second_run(toy_model: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    root = tmp_path_factory.mktemp("second") / "run"
+    command("train", "corpus", str(root), str(clips), "--recipe", str(toy_model / "recipe.json"))
+    command("train", "start-from", str(root), "--model", str(toy_model))
+    return RunFolder(root)
+
+
+def test_the_front_ends_are_the_models(second_run: RunFolder, toy_run: RunFolder, toy_model: Path) -> None:
+    for stage, name in (("tokenizer", "speech_tokenizer_v2.onnx"), ("speaker", "campplus.onnx")):
+        assert (second_run.root / stage / name).read_bytes() == (toy_model / "cosyvoice2" / name).read_bytes()
+    codes = [np.fromfile(run.root / "tokenizer" / "codes.bin", np.int16) for run in (second_run, toy_run)]
+    assert np.array_equal(*codes)
+    silence = [json.loads((run.root / "tokenizer" / "silence.json").read_text()) for run in (second_run, toy_run)]
+    assert silence[0]["blank_ids"] == silence[1]["blank_ids"]
+
+
+def test_learning_begins_where_the_model_ended(second_run: RunFolder, toy_run: RunFolder, tmp_path: Path) -> None:
+    for stage in LEARNT:
+        command("train", stage, str(second_run.root), "--steps", "1", "--threads", "1")
+        begun = next(entry["loss"] for entry in read_losses(second_run.root / stage / LOSSES) if "loss" in entry)
+        first = [entry["loss"] for entry in read_losses(toy_run.root / stage / LOSSES) if "loss" in entry]
+        assert begun < np.mean(first[:3]), stage
+    out = tmp_path / "model"
+    command("train", "export", str(second_run.root), "--out", str(out))
+    assert check_layout(out) == []
+
+
+def test_the_weights_are_the_exported_ones(second_run: RunFolder, toy_model: Path) -> None:
+    state = torch.load(second_run.root / "speech-lm" / START, weights_only=True)
+    stored = load_file(toy_model / "model.safetensors")
+    assert {f"model.{name}" for name in stored} == set(state)
+    assert all(torch.equal(state[f"model.{name}"], value.float()) for name, value in stored.items())
+
+
+def test_a_stage_that_has_begun_is_not_overwritten(toy_run: RunFolder, toy_model: Path) -> None:
+    before = (toy_run.root / "flow" / CHECKPOINT).read_bytes()
+    with pytest.raises(InputError, match="have been trained here already"):
+        start_from(toy_run, toy_model)
+    assert (toy_run.root / "flow" / CHECKPOINT).read_bytes() == before
+
+
+def test_other_sizes_are_told(toy_model: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, recipe = tmp_path / "run", tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"base": "toy", "flow": {"channels": 64}}))
+    command("train", "corpus", str(root), str(clips), "--recipe", str(recipe))
+    command("train", "start-from", str(root), "--model", str(toy_model))
+    assert command_line.run(["train", "flow", str(root)]) == InputError.exit_code
+    assert "other sizes" in capsys.readouterr().err
