@@ -27,6 +27,7 @@ from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import FloatTable, read_vectors
 from omnitts.training.store import CODE_S, CorpusStore
 from omnitts.training.tokenizer import read_codes
+from omnitts.training.tokenizer_network import USUAL_MEL
 
 STAGE: Final = "flow"
 _NOISE_LEFT: Final = 1e-6  # sigma_min of the published settings
@@ -65,7 +66,7 @@ class FlowStage:
         mel = _padded([self._corpus.read("mel", *span) for span in spans]).to(device)  # (B, F, M)
         prompt_frames = [2 * self._prompt_codes(length) for length in lengths]
         B = len(batch)
-        loss = matching_loss(
+        matching, prior = matching_losses(
             self.flow,
             ids,
             lengths,
@@ -77,7 +78,7 @@ class FlowStage:
             noise=torch.randn_like(mel),
             streaming=bool(torch.rand(()) < self._recipe.streaming_share),
         )
-        return {"loss": loss}
+        return {"loss": matching + self._recipe.prior_weight * prior, "matching": matching, "prior": prior}
 
     def _span(self, index: int) -> tuple[int, int, int]:
         """The utterance, or a random stretch of a long one, in codes."""
@@ -101,10 +102,13 @@ class FlowStage:
 
 def new_flow(recipe: Recipe) -> Flow:
     """The module in the recipe's sizes, with fresh weights."""
-    return Flow(flow_config_of(recipe.flow, math.prod(recipe.tokenizer.levels), recipe.speaker.size))
+    flow = Flow(flow_config_of(recipe.flow, math.prod(recipe.tokenizer.levels), recipe.speaker.size))
+    for last in (flow.encoder_proj, flow.decoder.estimator.final_proj):
+        nn.init.constant_(last.bias, USUAL_MEL)  # else the first thousand steps learn the mean
+    return flow
 
 
-def matching_loss(
+def matching_losses(
     flow: Flow,
     ids: Tensor,
     lengths: list[int],
@@ -116,8 +120,8 @@ def matching_loss(
     times: Tensor,
     noise: Tensor,
     streaming: bool,
-) -> Tensor:
-    """Mean squared error of the velocity over all frames of all rows.
+) -> tuple[Tensor, Tensor]:
+    """Mean squared errors over all frames of all rows: of the velocity, and of mu as a mel.
 
     ids (B, T) and mel (B, F, M) padded at the right, voices (B, E), has_condition (B,) bool, times (B,) in [0, 1],
     noise like mel.
@@ -130,11 +134,15 @@ def matching_loss(
     noisy = (1 - (1 - _NOISE_LEFT) * time) * noise + time * mel
     told = has_condition[:, None, None].to(mel.dtype)
     guess = velocity(flow, noisy, mu * told, speaker * told[:, :, 0], given * told, times, lengths, streaming)
-    error = (guess - (mel - (1 - _NOISE_LEFT) * noise)).square()
     inside = valid([2 * length for length in lengths], mel.shape[1], mel.device)
+    return _squared(guess - (mel - (1 - _NOISE_LEFT) * noise), inside), _squared(mu - mel, inside)
+
+
+def _squared(error: Tensor, inside: Tensor | None) -> Tensor:
+    """Mean square of (B, F, M) over the frames ``inside`` (B, F) their rows."""
     if inside is None:
-        return error.mean()
-    return (error * inside.unsqueeze(-1)).sum() / (inside.sum() * mel.shape[2])
+        return error.square().mean()
+    return (error.square() * inside.unsqueeze(-1)).sum() / (inside.sum() * error.shape[2])
 
 
 def conditions(flow: Flow, ids: Tensor, lengths: list[int], voices: Tensor, streaming: bool) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,7 @@ from omnitts.training.recipe import Plan
 logger = logging.getLogger(__name__)
 
 CHECKPOINT: Final = "checkpoint.pt"
+START: Final = "start.pt"  # weights to begin with, from `warm_start`
 LOSSES: Final = "losses.jsonl"
 CURVES: Final = "losses.png"
 _SAY_EVERY_S: Final = 30.0
@@ -81,7 +82,7 @@ class _Trainer:
         plain = [p for p in self.parameters if p.dim() <= 1]
         groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": plain, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=plan.learning_rate, betas=(0.9, 0.98)
+            [group for group in groups if group["params"]], lr=plan.learning_rate, betas=(0.9, 0.98), fused=True
         )
         weights = stage.networks.state_dict() if plan.average else {}
         self.average = {name: value.detach().clone() for name, value in weights.items()}
@@ -132,7 +133,8 @@ class _Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.plan.learning_rate * rate_at(self.step, self.plan)
         self.optimiser.zero_grad(set_to_none=True)
-        losses = self.stage.losses(batch, self.step)
+        with self._precision():
+            losses = self.stage.losses(batch, self.step)
         losses["loss"].backward()  # type: ignore[no-untyped-call]
         values = {name: float(value.detach()) for name, value in losses.items()}
         if not math.isfinite(values["loss"]):
@@ -146,6 +148,9 @@ class _Trainer:
         self.optimiser.step()
         self._update_average()
         return values
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.plan.bf16)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -167,7 +172,9 @@ class _Trainer:
         sums: dict[str, float] = {}
         for number, batch in enumerate(batches):
             torch.manual_seed(_seed(self.seed, -1 - number))
-            for name, value in self.stage.losses(batch, self.step).items():
+            with self._precision():
+                losses = self.stage.losses(batch, self.step)
+            for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value) / len(batches)
         self.stage.networks.train()
         if sums:
@@ -194,12 +201,29 @@ class _Trainer:
         }
         save_aside(state, self.folder / CHECKPOINT)
 
+    def _begin(self) -> None:
+        """Takes the weights of START where there is one; what it does not have (discriminators) stays fresh."""
+        path = self.folder / START
+        if not path.is_file():
+            return
+        fresh = self.stage.networks.state_dict()
+        try:
+            self.stage.networks.load_state_dict({**fresh, **_load(path)})
+        except RuntimeError as error:
+            hint = "use the recipe.json of that model: `omnitts train corpus --recipe MODEL/recipe.json`"
+            raise InputError("the weights to begin with are of other sizes", where=str(path), hint=hint) from error
+        for name, value in self.stage.networks.state_dict().items():
+            if name in self.average:
+                self.average[name].copy_(value)
+        logger.info("%s: begins with the weights of a model", self.stage.name)
+
     def _restore(self) -> None:
         path = self.folder / CHECKPOINT
         if not path.is_file():
             (self.folder / LOSSES).unlink(missing_ok=True)
+            self._begin()
             return
-        state = _load(path)
+        state = _load_checkpoint(path)
         if state["facts"] != json.dumps(self.stage.facts, sort_keys=True) or state["seed"] != self.seed:
             hint = f"delete {self.folder} to start this stage again"
             raise InputError("the checkpoint was made with another recipe, corpus or seed", where=str(path), hint=hint)
@@ -234,7 +258,7 @@ def load_weights(network: nn.Module, folder: Path, plan: Plan) -> int:
     path = folder / CHECKPOINT
     if not path.is_file():
         raise InputError("the stage has not been trained", where=str(folder))
-    state = _load(path)
+    state = _load_checkpoint(path)
     network.load_state_dict(state["average" if plan.average else "networks"])
     network.eval()
     return int(state["step"])
@@ -247,6 +271,11 @@ def _load(path: Path) -> dict[str, Any]:
         reason = str(error).partition("\n")[0]
         hint = "delete it to start the stage again"
         raise InputError(f"the checkpoint cannot be read ({reason})", where=str(path), hint=hint) from error
+    return state
+
+
+def _load_checkpoint(path: Path) -> dict[str, Any]:
+    state = _load(path)
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise InputError("the checkpoint was written by another version", where=str(path), hint="start the stage again")
     return state

@@ -26,6 +26,7 @@ class Plan:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     average: float = 0.0  # decay of the running average of the weights that is exported; 0 exports the last ones
+    bf16: bool = False  # matrix products in bfloat16 (autocast); weights, optimiser and losses stay float32
     save_every: int = 200
     validate_every: int = 500
 
@@ -71,6 +72,7 @@ class FlowRecipe:
     num_heads: int = 4
     n_blocks: int = 1
     num_mid_blocks: int = 6
+    prior_weight: float = 0.0  # of the distance between mu and mel (arXiv 2105.06337): mu is a mel from early on
     guidance: float = 0.7
     drop_condition: float = 0.2  # as in the literature of classifier-free guidance
     prompt_share: float = 0.7  # of the rows have a prompt, of up to ``prompt_most`` of their length
@@ -95,6 +97,7 @@ class VocoderRecipe:
     pitch_weight: float = 1.0
     adversarial_from: int | None = None  # step from which discriminators take part; None leaves them out
     discriminator_channels: int = 16
+    fused: bool = False  # activations compiled by torch (needs a C++ compiler); the same numbers, a third faster
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class SpeechLmRecipe:
     joined_share: float = 0.35  # of the examples are several utterances in a row, most of more than one chunk
     joined_most: int = 6
     reference_s: tuple[float, float] = (2.0, 10.0)
+    learn_reference: bool = False  # the codes of the reference too: the same task, its voice unknown
 
 
 @dataclass(frozen=True)
@@ -138,15 +142,28 @@ class Recipe:
 
 
 CPU: Final = Recipe(
-    tokenizer=TokenizerRecipe(Plan(5000, 40.0, 1.5e-3, average=0.999), width=192),
-    speaker=SpeakerRecipe(Plan(3000, 60.0, 1e-3, average=0.999)),
+    tokenizer=TokenizerRecipe(
+        Plan(5000, 40.0, 1.5e-3, average=0.998, bf16=True), levels=(8, 4, 4, 4), width=192, mel_weight=0.5
+    ),
+    speaker=SpeakerRecipe(Plan(1500, 60.0, 1e-3, average=0.998, bf16=True)),
     flow=FlowRecipe(
-        Plan(20_000, 40.0, 1e-3, warmup_steps=500, average=0.999), channels=160, head_dim=40, num_mid_blocks=4
+        Plan(3600, 24.0, 1e-3, warmup_steps=200, average=0.999, bf16=True),
+        channels=160,
+        head_dim=40,
+        num_mid_blocks=4,
+        prior_weight=0.5,
+        longest_s=8.0,
     ),
-    vocoder=VocoderRecipe(Plan(30_000, 8.0, 1e-3, average=0.999), base_channels=128),
+    vocoder=VocoderRecipe(
+        Plan(4500, 8.0, 1.2e-3, average=0.998, bf16=True), base_channels=128, block_kernels=(3, 7), fused=True
+    ),
     speech_lm=SpeechLmRecipe(
-        Plan(20_000, 120.0, 1e-3, warmup_steps=500, weight_decay=0.05, average=0.999), intermediate_size=768
+        Plan(12_000, 60.0, 1.5e-3, warmup_steps=400, weight_decay=0.05, average=0.999, bf16=True),
+        intermediate_size=768,
+        joined_share=0.5,
+        learn_reference=True,
     ),
+    text=TextRecipe(vocabulary=2048, dropout=0.08),
 )
 GPU: Final = Recipe(
     tokenizer=TokenizerRecipe(Plan(10_000, 600.0, 1e-3, warmup_steps=1000, average=0.9995), width=320, blocks=8),

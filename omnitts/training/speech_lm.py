@@ -1,7 +1,8 @@
 """Speech LM stage: text tokenizer, config, and the mouth's own module learning the codes of the next row.
 
 Rows are as in `lm_data`; the text column is given, the loss is on the four codes of every row behind the prompt: sound,
-end of a chunk, separators. In the input (never in the target) some rows lose their codes, so that the model does not
+end of a chunk, separators. The reference within the prompt may be learnt too: text and codes run side by side there as
+they do in speech. In the input (never in the target) some rows lose their codes, so that the model does not
 lean on its own last step too much.
 """
 
@@ -65,10 +66,11 @@ class SpeechLmStage:
         dropout: float,
         seed: int,
         learner: nn.Module | None = None,
+        learn_reference: bool = False,
     ) -> None:
         """``learner``: the part of the model that learns and is saved, when it is not all of it."""
         self.model, self._data, self._held_back = model, data, held_back
-        self._plan, self._dropout, self._seed = plan, dropout, seed
+        self._plan, self._dropout, self._seed, self._learn_reference = plan, dropout, seed, learn_reference
         self.networks: nn.Module = nn.ModuleDict({"model": learner or model})
         backbone = model.config.backbone
         self.facts: dict[str, Any] = {
@@ -104,7 +106,8 @@ class SpeechLmStage:
         if not examples:
             zero = next(self.networks.parameters()).sum() * 0.0  # nothing to learn from here, but a loss all the same
             return {"loss": zero, "right": zero.detach()}
-        inputs, targets = collate(examples)
+        speech_pad = self.model.config.codebook_size - 1
+        inputs, targets = collate(examples, speech_pad if self._learn_reference and self.networks.training else None)
         device = self.model.model.norm.weight.device
         inputs, targets = inputs.to(device), targets.to(device)
         if self.networks.training and self._dropout:
@@ -126,12 +129,18 @@ class SpeechLmStage:
         return f"{self._seed} {epoch}"
 
 
-def collate(examples: list[Example]) -> tuple[Tensor, Tensor]:
-    """Inputs (B, T, 1 + K), padded at the right with zeros, and targets (B, T, K): the next row's codes, or ignored."""
+def collate(examples: list[Example], speech_pad: int | None = None) -> tuple[Tensor, Tensor]:
+    """Inputs (B, T, 1 + K), padded at the right with zeros, and targets (B, T, K): the next row's codes, or ignored.
+
+    ``speech_pad``: learn the rows of the prompt too that hold anything else.
+    """
     inputs = nn.utils.rnn.pad_sequence([item.rows[:-1] for item in examples], batch_first=True)
     targets = torch.full((*inputs.shape[:2], inputs.shape[2] - 1), _IGNORED)
     for row, item in enumerate(examples):
-        targets[row, item.num_prompt - 1 : len(item.rows) - 1] = item.rows[item.num_prompt :, 1:]
+        following = item.rows[1:, 1:].clone()
+        prompt = following[: item.num_prompt - 1]
+        prompt[(prompt == speech_pad).all(dim=-1) if speech_pad is not None else slice(None)] = _IGNORED
+        targets[row, : len(following)] = following
     return inputs, targets
 
 
@@ -233,5 +242,8 @@ def train_speech_lm(
     sizes = recipe.speech_lm
     data = LmData(utterances, voices, prompts, vocabulary, coder, sizes, recipe.text.dropout, config.dropped_rows)
     model = new_model(config, recipe.seed)
-    stage = SpeechLmStage(model, data, set(corpus.validation()), sizes.plan, sizes.dropout, recipe.seed)
+    stage = SpeechLmStage(
+        model, data, set(corpus.validation()), sizes.plan, sizes.dropout, recipe.seed,
+        learn_reference=sizes.learn_reference,
+    )  # fmt: skip
     train(stage, sizes.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)

@@ -19,7 +19,7 @@ from omnitts.training.recipe import TokenizerRecipe
 _IN_MELS = 128
 _OUT_MELS = 80
 _STYLE = 64
-_USUAL_MEL = -5.0  # about the mean of log-mel over speech, where training starts
+USUAL_MEL = -5.0  # about the mean of log-mel over speech, where training starts
 
 
 class Quantiser(nn.Module):
@@ -103,7 +103,7 @@ class SpeechTokenizer(nn.Module):
         self.mel_in = nn.Linear(len(recipe.levels), width)
         self.mel = ConvStack(width, recipe.mel_blocks)
         self.mel_out = nn.Linear(width, 2 * _OUT_MELS)
-        nn.init.constant_(self.mel_out.bias, _USUAL_MEL)
+        nn.init.constant_(self.mel_out.bias, USUAL_MEL)
 
     def read(self, rounded: Tensor, mel: Tensor, num_codes: Tensor) -> tuple[Tensor, Tensor]:
         """Label logits (B, K, labels) and rebuilt mel (B, 2 K, 80), from codes and the clip's average over ``mel``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,9 +13,9 @@ from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.loading import hift_state
 from omnitts.models.codec.prompt import VoicePrompt
 from omnitts.training.codec_settings import hift_config_of
-from omnitts.training.flow import conditions, matching_loss, new_flow, velocity
+from omnitts.training.flow import conditions, matching_losses, new_flow, velocity
 from omnitts.training.recipe import TOY
-from omnitts.training.vocoder import decode, normed
+from omnitts.training.vocoder import decode, fuse_activations, normed
 from omnitts.training.vocoder_losses import Discriminators, adversarial_losses, mel_loss, spectral_loss
 
 
@@ -43,7 +45,8 @@ def test_solving_with_the_learnt_velocity_is_the_flow_itself(streaming: bool) ->
     assert torch.allclose(mel[0, 20:].T, expected, atol=1e-4)
 
 
-def test_the_loss_does_not_hear_padding_and_reaches_every_weight() -> None:
+@pytest.mark.parametrize("which", [0, 1], ids=["matching", "prior"])
+def test_the_losses_do_not_hear_padding_and_reach_every_weight(which: int) -> None:
     torch.manual_seed(0)
     flow = new_flow(TOY).train()
     ids, mel, voices = torch.arange(60).view(2, 30) % 64, drawn(2, 60, 80), drawn(2, 192, seed=3)
@@ -51,7 +54,7 @@ def test_the_loss_does_not_hear_padding_and_reaches_every_weight() -> None:
 
     def loss(mel: Tensor, rows: slice, lengths: list[int]) -> Tensor:
         frames = 2 * max(lengths)
-        return matching_loss(
+        return matching_losses(
             flow,
             ids[rows, : max(lengths)],
             lengths,
@@ -62,7 +65,7 @@ def test_the_loss_does_not_hear_padding_and_reaches_every_weight() -> None:
             times=times[rows],
             noise=noise[rows, :frames],
             streaming=False,
-        )
+        )[which]
 
     both, first, second = (
         loss(mel, rows, lengths)
@@ -70,7 +73,29 @@ def test_the_loss_does_not_hear_padding_and_reaches_every_weight() -> None:
     )
     assert torch.allclose(both, (first * 30 + second * 20) / 50, rtol=1e-4)
     both.backward()
-    assert [name for name, weight in flow.named_parameters() if weight.grad is None] == []
+    untouched = [name for name, weight in flow.named_parameters() if weight.grad is None]
+    if which == 0:
+        assert untouched == []
+    else:  # mu is what the encoder makes
+        assert all(name.startswith(("decoder.", "spk_embed_affine_layer.")) for name in untouched)
+        assert len(untouched) < sum(1 for _ in flow.parameters())
+
+
+def test_fused_activations_give_the_same_sound_and_gradients() -> None:
+    torch.manual_seed(0)
+    plain = normed(Hift(hift_config_of(TOY.vocoder)))
+    fused = deepcopy(plain)
+    fuse_activations(fused)
+    mel, source = drawn(2, 80, 12) - 5, drawn(2, 12 * 480) * 0.1
+    for hift in (plain, fused):
+        decode(hift, mel, source).square().mean().backward()
+    assert fused.state_dict().keys() == plain.state_dict().keys()
+    with torch.no_grad():
+        assert torch.allclose(decode(plain, mel, source), decode(fused, mel, source), atol=1e-6)
+    for one, other in zip(plain.parameters(), fused.parameters(), strict=True):
+        assert (one.grad is None) == (other.grad is None)
+        if one.grad is not None and other.grad is not None:
+            assert torch.allclose(one.grad, other.grad, rtol=1e-3, atol=1e-7)
 
 
 def test_the_vocoder_that_learns_is_the_vocoder_that_speaks() -> None:

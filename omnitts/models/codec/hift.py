@@ -46,7 +46,7 @@ class Snake(nn.Module):
         """(B, C, T) -> (B, C, T)"""
         alpha = self.alpha[:, None]
         if torch.is_grad_enabled():  # training: what was must stay
-            return hidden + (hidden * alpha).sin().square() / (alpha + 1e-9)
+            return (hidden + (hidden * alpha).sin().square() / (alpha + 1e-9)).to(hidden.dtype)
         wave = (hidden * alpha).sin_().square_()  # in place: fresh memory costs more here than the arithmetic
         return torch.addcmul(hidden, wave, 1 / (alpha + 1e-9), out=wave)
 
