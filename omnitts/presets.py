@@ -1,4 +1,6 @@
-"""Presets: named voices, masters, casts, lexicons and a small model. A user's own folder goes first, then what the package ships.
+"""Presets: named voices, masters, casts, lexicons and a small model.
+
+A user's own folder goes first, then what the package ships.
 
 A preset is a file (``masters/audiobook.yaml``) or a folder (``voices/anna/``); its name without suffix is the preset's.
 Knows where they are, not what is in them.

@@ -90,7 +90,8 @@ def locate_model(reference: str, *, revision: str | None = None) -> Path:
     """The complete checkpoint folder of a model on this machine; nothing is fetched.
 
     ``reference`` is a folder, a short name (``2b``) or a hub id. Looked for in omnitts' own store, then in the Hugging
-    Face cache; ``small`` is the bundled one. ``revision`` is a commit (or its beginning), branch or tag; without it the one that was pulled.
+    Face cache; ``small`` is the bundled one.
+    ``revision`` is a commit (or its beginning), branch or tag; without it the one that was pulled.
     Raises `ModelError` naming what is missing and the command to get it.
     """
     folder = find_folder(reference, revision=revision)

@@ -104,7 +104,7 @@ def new_flow(recipe: Recipe) -> Flow:
     """The module in the recipe's sizes, with fresh weights."""
     flow = Flow(flow_config_of(recipe.flow, math.prod(recipe.tokenizer.levels), recipe.speaker.size))
     for last in (flow.encoder_proj, flow.decoder.estimator.final_proj):
-        nn.init.constant_(last.bias, USUAL_MEL)  # else the first thousand steps learn the mean
+        nn.init.constant_(last.get_parameter("bias"), USUAL_MEL)  # else the first thousand steps learn the mean
     return flow
 
 

@@ -147,7 +147,7 @@ CPU: Final = Recipe(
     ),
     speaker=SpeakerRecipe(Plan(1500, 60.0, 1e-3, average=0.998, bf16=True)),
     flow=FlowRecipe(
-        Plan(3600, 24.0, 1e-3, warmup_steps=200, average=0.999, bf16=True),
+        Plan(5000, 24.0, 1e-3, warmup_steps=200, average=0.999, bf16=True),
         channels=160,
         head_dim=40,
         num_mid_blocks=4,
@@ -158,7 +158,7 @@ CPU: Final = Recipe(
         Plan(4500, 8.0, 1.2e-3, average=0.998, bf16=True), base_channels=128, block_kernels=(3, 7), fused=True
     ),
     speech_lm=SpeechLmRecipe(
-        Plan(12_000, 60.0, 1.5e-3, warmup_steps=400, weight_decay=0.05, average=0.999, bf16=True),
+        Plan(13_000, 60.0, 1.5e-3, warmup_steps=400, weight_decay=0.05, average=0.999, bf16=True),
         intermediate_size=768,
         joined_share=0.5,
         learn_reference=True,
