@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from omnitts.errors import VoiceError
 from omnitts.models.mgm_omni.prompt import PromptBuilder
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
+from omnitts.training.alignment import token_at_codes
 from omnitts.training.recipe import SpeechLmRecipe
-from omnitts.training.rows import Example, SpokenText, example, spoken_rows
+from omnitts.training.rows import UNKNOWN, Example, SpokenText, example, spoken_rows
 from omnitts.training.store import CODE_S
 from omnitts.training.text_tokenizer import TextCoder
 
@@ -30,12 +31,16 @@ _TRIES: Final = 3
 
 @dataclass(frozen=True)
 class LmUtterance:
-    """``text`` as it is spoken, ``transcript`` as a person would write it for a reference clip."""
+    """``text`` as it is spoken, ``transcript`` as a person would write it for a reference clip.
+
+    ``byte_codes``: the code at which each UTF-8 byte of ``text`` is spoken, if known (`alignment`).
+    """
 
     text: str
     transcript: str
     speaker: str
     codes: tuple[int, ...]
+    byte_codes: NDArray[np.float32] | None = None
 
     @property
     def seconds(self) -> float:
@@ -72,15 +77,15 @@ class LmData:
         lengths = np.linalg.norm(voices, axis=1, keepdims=True)
         self._voices = voices / np.maximum(lengths, 1e-6)
 
-    def seconds(self, index: int, seed: str) -> float:
+    def seconds(self, index: int, seed: str, *, alone: bool = False) -> float:
         """Of the example, its reference included."""
-        choice = self._choose(index, random.Random(f"{seed} {index}"))
+        choice = self._choose(index, random.Random(f"{seed} {index}"), alone)
         return sum(self.utterances[place].seconds for place in (choice.reference, *choice.spoken))
 
-    def example(self, index: int, seed: str, *, dropout: bool = True) -> Example | None:
-        """The example that speaks utterance ``index``; None when no rows can be made of it."""
+    def example(self, index: int, seed: str, *, dropout: bool = True, alone: bool = False) -> Example | None:
+        """The example that speaks utterance ``index``, perhaps with others; None when no rows can be made of it."""
         rng = random.Random(f"{seed} {index}")
-        choice = self._choose(index, rng)
+        choice = self._choose(index, rng, alone)
         attempts = [(choice.spoken, dropout)] * _TRIES + [((index,), dropout)] * _TRIES + [((index,), False)]
         for spoken, drops in attempts:
             pieces = [self._piece(place, number > 0, drops, rng) for number, place in enumerate(spoken)]
@@ -93,20 +98,36 @@ class LmData:
                 prompt = self._prompts.voice_rows(reference.transcript, reference.codes)
             except VoiceError:
                 return None
-            return example(prompt, rows)
+            return example(prompt, rows, self._reference_said(reference))
         return None
 
     def _piece(self, index: int, follows: bool, drops: bool, rng: random.Random) -> SpokenText:
         utterance = self.utterances[index]
         text = f" {utterance.text}" if follows else utterance.text
         ids = self._coder.dropped_ids(text, self._dropout, rng) if drops and self._dropout else self._coder.ids(text)
-        return SpokenText(tuple(ids), utterance.codes)
+        return SpokenText(tuple(ids), utterance.codes, self._said(utterance, ids, len(text.encode())))
 
-    def _choose(self, index: int, rng: random.Random) -> _Choice:
+    def _reference_said(self, reference: LmUtterance) -> tuple[int, ...]:
+        if reference.transcript != reference.text:  # when its words are spoken is known of the spoken text alone
+            return ()
+        return self._said(reference, self._coder.ids(reference.text), len(reference.text.encode()))
+
+    def _said(self, utterance: LmUtterance, ids: Sequence[int], num_bytes: int) -> tuple[int, ...]:
+        """The id spoken at each code; empty when it is not known."""
+        if utterance.byte_codes is None or not ids:
+            return ()
+        added = num_bytes - len(utterance.byte_codes)  # the blank in front of one that follows
+        starts = np.cumsum([0, *(self._coder.num_bytes(token) for token in ids[:-1])]) - added
+        # A token begins where its first letter does, which is behind its blank.
+        firsts = np.minimum(np.maximum(starts, 0) + 1, len(utterance.byte_codes) - 1)
+        firsts[0] = 0
+        return token_at_codes(utterance.byte_codes[firsts].tolist(), ids, len(utterance.codes), UNKNOWN)
+
+    def _choose(self, index: int, rng: random.Random, alone: bool) -> _Choice:
         """Which clip is the reference, and which utterances are spoken: ``index`` and perhaps others behind it."""
         speaker = self._of_speaker[self.utterances[index].speaker]
         others = [place for place in speaker if place != index]
-        joins = len(others) > 1 and rng.random() < self._recipe.joined_share
+        joins = not alone and len(others) > 1 and rng.random() < self._recipe.joined_share
         num_more = rng.randint(1, min(self._recipe.joined_most, len(others) - 1)) if joins else 0
         more = rng.sample(others, num_more)
         free = [place for place in others if place not in more]

@@ -125,6 +125,8 @@ class SpeechLmRecipe:
     joined_share: float = 0.35  # of the examples are several utterances in a row, most of more than one chunk
     joined_most: int = 6
     reference_s: tuple[float, float] = (2.0, 10.0)
+    alone_epochs: int = 0  # the first passes speak single utterances: short ones show sooner how sound follows text
+    guide_weight: float = 0.0  # of telling which text tokens sound now and next (needs the tokenizer's own training)
     learn_reference: bool = False  # the codes of the reference too: the same task, its voice unknown
 
 
@@ -147,7 +149,7 @@ CPU: Final = Recipe(
     ),
     speaker=SpeakerRecipe(Plan(1500, 60.0, 1e-3, average=0.998, bf16=True)),
     flow=FlowRecipe(
-        Plan(5000, 24.0, 1e-3, warmup_steps=200, average=0.999, bf16=True),
+        Plan(4000, 24.0, 1e-3, warmup_steps=200, average=0.999, bf16=True),
         channels=160,
         head_dim=40,
         num_mid_blocks=4,
@@ -158,10 +160,12 @@ CPU: Final = Recipe(
         Plan(4500, 8.0, 1.2e-3, average=0.998, bf16=True), base_channels=128, block_kernels=(3, 7), fused=True
     ),
     speech_lm=SpeechLmRecipe(
-        Plan(13_000, 60.0, 1.5e-3, warmup_steps=400, weight_decay=0.05, average=0.999, bf16=True),
+        Plan(12_000, 60.0, 1.5e-3, warmup_steps=400, weight_decay=0.05, average=0.999, bf16=True),
         intermediate_size=768,
         joined_share=0.5,
         learn_reference=True,
+        alone_epochs=6,
+        guide_weight=0.5,
     ),
     text=TextRecipe(vocabulary=2048, dropout=0.08),
 )

@@ -19,27 +19,41 @@ from omnitts.models.mgm_omni.text_feed import Row, TextFeed
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
 
 _NO_LIMIT: Final = 1 << 30
+UNKNOWN: Final = -100  # where nobody knows which text token is spoken
 
 
 @dataclass(frozen=True)
 class SpokenText:
-    """One utterance as ids and as speech codes (25 a second)."""
+    """One utterance as ids and as speech codes (25 a second). ``said``: the text id spoken at each code, if known."""
 
     text_ids: tuple[int, ...]
     codes: tuple[int, ...]
+    said: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class SpokenRows:
+    """Rows, and of each the text id that its sound says, or UNKNOWN."""
+
+    rows: list[Row]
+    said: list[int]
 
 
 @dataclass(frozen=True)
 class Example:
-    """``rows`` (T, 1 + K) int64, of which the first ``num_prompt`` are given and the rest are to be learnt."""
+    """``rows`` (T, 1 + K) int64, of which the first ``num_prompt`` are given and the rest are to be learnt.
+
+    ``said`` (T,) int64: the text id that the sound of each row says, or UNKNOWN.
+    """
 
     rows: Tensor
     num_prompt: int
+    said: Tensor
 
 
 def spoken_rows(
     vocabulary: SpeechVocabulary, pieces: Sequence[SpokenText], pre_pad: int, pause_codes: Sequence[int] = ()
-) -> list[Row] | None:
+) -> SpokenRows | None:
     """Rows from the first text token to the eos row of utterances spoken in one go; None when that cannot be.
 
     ``pause_codes``: how much silence goes between each utterance and the next within a chunk. It cannot be when the
@@ -55,11 +69,17 @@ def spoken_rows(
     pads = (vocabulary.speech_pad,) * vocabulary.codes_per_row
     pauses = iter(pause_codes)
     rows: list[Row] = []
+    said: list[int] = []
     for group in groups:
-        rows += _chunk(feed, vocabulary, _joined(group, pauses, vocabulary), pre_pad)
+        codes, heard = _joined(group, pauses, vocabulary)
+        chunk = _chunk(feed, vocabulary, codes, pre_pad)
+        rows += chunk
+        said += [*[UNKNOWN] * pre_pad, *_by_row(heard, vocabulary.codes_per_row), *[UNKNOWN] * len(chunk)][: len(chunk)]
         rows.append(feed.next_row(pads))  # the separator
+        said.append(UNKNOWN)
     rows.append(feed.next_row(pads))
-    return None if feed.failures or not feed.is_finished else rows
+    said.append(UNKNOWN)
+    return None if feed.failures or not feed.is_finished else SpokenRows(rows, said)
 
 
 def chunk_lengths(vocabulary: SpeechVocabulary, text_ids: Sequence[int]) -> list[int]:
@@ -94,13 +114,19 @@ def _grouped(pieces: Sequence[SpokenText], lengths: Sequence[int]) -> list[list[
     return groups[:-1] if not groups[-1] and len(groups) - 1 == len(ends) else None
 
 
-def _joined(group: Sequence[SpokenText], pauses: Iterator[int], vocabulary: SpeechVocabulary) -> list[int]:
+def _joined(
+    group: Sequence[SpokenText], pauses: Iterator[int], vocabulary: SpeechVocabulary
+) -> tuple[list[int], list[int]]:
+    """The codes of a chunk, and the text id said at each."""
     codes: list[int] = []
+    said: list[int] = []
     for number, piece in enumerate(group):
-        if number:
-            codes += [vocabulary.silence_code] * next(pauses, 0)
+        pause = next(pauses, 0) if number else 0
+        codes += [vocabulary.silence_code] * pause
         codes += piece.codes
-    return codes
+        said += [UNKNOWN] * pause
+        said += piece.said or [UNKNOWN] * len(piece.codes)
+    return codes, said
 
 
 def _chunk(feed: TextFeed, vocabulary: SpeechVocabulary, codes: list[int], pre_pad: int) -> list[Row]:
@@ -119,6 +145,17 @@ def _chunk(feed: TextFeed, vocabulary: SpeechVocabulary, codes: list[int], pre_p
     return rows
 
 
-def example(prompt_rows: Tensor, spoken: Sequence[Row]) -> Example:
-    """Prompt (P, 1 + K) and what follows it as one sequence."""
-    return Example(torch.cat((prompt_rows, torch.tensor(spoken, dtype=torch.int64))), len(prompt_rows))
+def _by_row(heard: Sequence[int], codes_per_row: int) -> Sequence[int]:
+    """Of the ids said at each code, those in the middle of each row."""
+    return heard[codes_per_row // 2 :: codes_per_row]
+
+
+def example(prompt_rows: Tensor, spoken: SpokenRows, reference_said: Sequence[int] = ()) -> Example:
+    """Prompt (P, 1 + K) and what follows it as one sequence. ``reference_said``: ids said at the reference's codes."""
+    rows = torch.cat((prompt_rows, torch.tensor(spoken.rows, dtype=torch.int64)))
+    said = torch.tensor([*[UNKNOWN] * len(prompt_rows), *spoken.said])
+    if reference_said:
+        sounding = (prompt_rows[:, 1:] != prompt_rows[0, 1:]).all(dim=-1).nonzero().flatten()[:-1]  # less the eos row
+        heard = _by_row(reference_said, prompt_rows.shape[1] - 1)[: len(sounding)]
+        said[sounding[: len(heard)]] = torch.tensor(heard)
+    return Example(rows, len(prompt_rows), said)

@@ -2,8 +2,9 @@
 
 Rows are as in `lm_data`; the text column is given, the loss is on the four codes of every row behind the prompt: sound,
 end of a chunk, separators. The reference within the prompt may be learnt too: text and codes run side by side there as
-they do in speech. In the input (never in the target) some rows lose their codes, so that the model does not
-lean on its own last step too much.
+they do in speech. Where it is known when each word is spoken, the backbone is also asked which text tokens this row and
+the next one say: so it learns to find its place in the text. In the input (never in the target) some rows lose their
+codes, so that the model does not lean on its own last step too much.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from omnitts.models.kv_cache import KVCache
 from omnitts.models.mgm_omni.checkpoint import read_tokenizer
 from omnitts.models.mgm_omni.config import MouthConfig
 from omnitts.models.mgm_omni.prompt import PromptBuilder
-from omnitts.models.mgm_omni.speech_lm import SpeechLM
+from omnitts.models.mgm_omni.speech_lm import Hidden, SpeechLM
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary, build_vocabulary
 from omnitts.pipeline.text.normalise import normalise
 from omnitts.training.batching import batches_of
 from omnitts.training.lm_data import LmData, LmUtterance
 from omnitts.training.loop import Batch, Losses, train
 from omnitts.training.recipe import Plan, Recipe
-from omnitts.training.rows import Example
+from omnitts.training.rows import UNKNOWN, Example
 from omnitts.training.run_folder import RunFolder, read_json
 from omnitts.training.speaker import read_vectors
 from omnitts.training.store import CorpusStore
 from omnitts.training.text_tokenizer import FILES, TextCoder, train_text_tokenizer
-from omnitts.training.tokenizer import SILENCE, read_codes
+from omnitts.training.tokenizer import SILENCE, read_codes, text_times
 from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
 
 STAGE: Final = "speech-lm"
@@ -67,10 +68,14 @@ class SpeechLmStage:
         seed: int,
         learner: nn.Module | None = None,
         learn_reference: bool = False,
+        guide_weight: float = 0.0,
+        alone_epochs: int = 0,
     ) -> None:
         """``learner``: the part of the model that learns and is saved, when it is not all of it."""
         self.model, self._data, self._held_back = model, data, held_back
-        self._plan, self._dropout, self._seed, self._learn_reference = plan, dropout, seed, learn_reference
+        self._plan, self._dropout, self._seed = plan, dropout, seed
+        self._learn_reference, self._guide_weight = learn_reference, guide_weight
+        self._alone_epochs = alone_epochs
         self.networks: nn.Module = nn.ModuleDict({"model": learner or model})
         backbone = model.config.backbone
         self.facts: dict[str, Any] = {
@@ -84,8 +89,9 @@ class SpeechLmStage:
         """Batches of example numbers: epoch * utterances + utterance."""
         count = len(self._data.utterances)
         learnt = [index for index in range(count) if index not in self._held_back]
+        chance, alone = self._chance(epoch), epoch < self._alone_epochs
         found = batches_of(
-            learnt, lambda i: self._data.seconds(i, self._chance(epoch)), self._plan.batch_s, self._seed, epoch
+            learnt, lambda i: self._data.seconds(i, chance, alone=alone), self._plan.batch_s, self._seed, epoch
         )
         return [[epoch * count + index for index in batch] for batch in found]
 
@@ -99,7 +105,12 @@ class SpeechLmStage:
     def losses(self, batch: Batch, step: int) -> Losses:
         count = len(self._data.utterances)
         made = [
-            self._data.example(number % count, self._chance(number // count), dropout=self.networks.training)
+            self._data.example(
+                number % count,
+                self._chance(number // count),
+                dropout=self.networks.training,
+                alone=self.networks.training and number // count < self._alone_epochs,
+            )
             for number in batch
         ]
         examples = [item for item in made if item is not None]
@@ -107,16 +118,33 @@ class SpeechLmStage:
             zero = next(self.networks.parameters()).sum() * 0.0  # nothing to learn from here, but a loss all the same
             return {"loss": zero, "right": zero.detach()}
         speech_pad = self.model.config.codebook_size - 1
-        inputs, targets = collate(examples, speech_pad if self._learn_reference and self.networks.training else None)
+        batch_rows = collate(examples, speech_pad if self._learn_reference and self.networks.training else None)
         device = self.model.model.norm.weight.device
-        inputs, targets = inputs.to(device), targets.to(device)
+        inputs, targets, said = (part.to(device) for part in batch_rows)
         if self.networks.training and self._dropout:
             inputs = self._without_some_codes(inputs, targets)
-        logits = row_logits(self.model, inputs, targets[..., 0] != _IGNORED)  # (N, K, V)
-        wanted = targets[targets[..., 0] != _IGNORED]  # (N, K)
+        states = row_states(self.model, inputs)
+        known = targets[..., 0] != _IGNORED
+        logits, wanted = self.model.speech_logits(states.adapter[known]), targets[known]  # (N, K, V), (N, K)
         loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten())
-        right = (logits.argmax(-1) == wanted).float().mean()
-        return {"loss": loss, "right": right.detach()}
+        losses = {"loss": loss, "right": (logits.argmax(-1) == wanted).float().mean().detach()}
+        if self._guide_weight and (said[:, 1:] != UNKNOWN).any():
+            guide = self._guide(states.backbone, said)
+            losses |= {"loss": loss + self._guide_weight * guide, "codes": loss, "guide": guide}
+        return losses
+
+    def _guide(self, hidden: Tensor, said: Tensor) -> Tensor:
+        """How well (B, T, D) states know the text ids (B, T + 1) that sound: half of each state tells the one that
+        sounds now, which is heard in the codes, the other half the one that comes next, which must be found in the
+        text behind it."""
+        words = self.model.model.embed_tokens.weight[: self.model.config.text_size]
+        half = hidden.shape[-1] // 2
+        total = hidden.new_zeros(())
+        for ids, part in ((said[:, :-1], slice(None, half)), (said[:, 1:], slice(half, None))):
+            told = ids != UNKNOWN
+            scores = F.linear(hidden[told][:, part], words[:, part])
+            total = total + F.cross_entropy(scores.float(), ids[told])
+        return total / 2
 
     def _without_some_codes(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Rows behind the prompt lose their codes (pad instead) with probability ``dropout``."""
@@ -129,8 +157,9 @@ class SpeechLmStage:
         return f"{self._seed} {epoch}"
 
 
-def collate(examples: list[Example], speech_pad: int | None = None) -> tuple[Tensor, Tensor]:
-    """Inputs (B, T, 1 + K), padded at the right with zeros, and targets (B, T, K): the next row's codes, or ignored.
+def collate(examples: list[Example], speech_pad: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs (B, T, 1 + K), padded at the right with zeros, targets (B, T, K): the next row's codes, or ignored, and
+    (B, T + 1) the text id that each row says, or UNKNOWN.
 
     ``speech_pad``: learn the rows of the prompt too that hold anything else.
     """
@@ -141,16 +170,21 @@ def collate(examples: list[Example], speech_pad: int | None = None) -> tuple[Ten
         prompt = following[: item.num_prompt - 1]
         prompt[(prompt == speech_pad).all(dim=-1) if speech_pad is not None else slice(None)] = _IGNORED
         targets[row, : len(following)] = following
-    return inputs, targets
+    said = nn.utils.rnn.pad_sequence([item.said for item in examples], batch_first=True, padding_value=UNKNOWN)
+    return inputs, targets, said
 
 
 def row_logits(model: SpeechLM, rows: Tensor, wanted: Tensor) -> Tensor:
     """Logits (N, K, V) behind the ``wanted`` (B, T) positions of rows (B, T, 1 + K), with gradients."""
+    return model.speech_logits(row_states(model, rows).adapter[wanted])
+
+
+def row_states(model: SpeechLM, rows: Tensor) -> Hidden:
+    """Backbone and adapter states (B, T, D) of rows (B, T, 1 + K), with gradients."""
     B, T, _ = rows.shape
     positions = torch.arange(T, device=rows.device).expand(B, T)
     cache = WholeSequence(len(model.config.kv_heads_of_layers))
-    adapted = model.hidden_states(model.embed_rows(rows), cache, positions, T).adapter
-    return model.speech_logits(adapted[wanted])
+    return model.hidden_states(model.embed_rows(rows), cache, positions, T)
 
 
 def mouth_settings(recipe: Recipe, text_size: int, silence: dict[str, Any]) -> dict[str, Any]:
@@ -234,9 +268,12 @@ def train_speech_lm(
     texts = [spoken(utterance.text, utterance.accent) for utterance in corpus.utterances]
     prepare_text(run, [*texts, *(books or [])])
     _, config, vocabulary, prompts, coder = open_language(run)
+    times = text_times(run, corpus, texts) if recipe.speech_lm.guide_weight else [None] * len(texts)
     utterances = [
-        LmUtterance(text, item.text, item.speaker, tuple(codes[item.offset : item.offset + item.num_codes].tolist()))
-        for item, text in zip(corpus.utterances, texts, strict=True)
+        LmUtterance(
+            text, item.text, item.speaker, tuple(codes[item.offset : item.offset + item.num_codes].tolist()), own
+        )
+        for item, text, own in zip(corpus.utterances, texts, times, strict=True)
     ]
     voices = read_vectors(run, corpus)
     sizes = recipe.speech_lm
@@ -244,6 +281,7 @@ def train_speech_lm(
     model = new_model(config, recipe.seed)
     stage = SpeechLmStage(
         model, data, set(corpus.validation()), sizes.plan, sizes.dropout, recipe.seed,
-        learn_reference=sizes.learn_reference,
+        learn_reference=sizes.learn_reference, guide_weight=sizes.guide_weight,
+        alone_epochs=sizes.alone_epochs,
     )  # fmt: skip
     train(stage, sizes.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)

@@ -96,7 +96,12 @@ class TextCoder:
         self._plain: Tokenizer = without_added_tokens(tokenizer.backend_tokenizer)
         model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
         self._vocab: dict[str, int] = model["vocab"]
+        self._lengths = {number: len(piece) for piece, number in self._vocab.items()}
         self._ranks = {_pair(merge): rank for rank, merge in enumerate(model["merges"])}
+
+    def num_bytes(self, token: int) -> int:
+        """How many bytes of text a token stands for (a byte-level vocabulary has one character for each)."""
+        return self._lengths[token]
 
     def ids(self, text: str) -> list[int]:
         return list(self._plain.encode(text, add_special_tokens=False).ids)

@@ -124,7 +124,9 @@ def test_it_speaks_words_in_the_voice_of_the_reference(engine: Engine) -> None:
 def test_another_language_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     book = tmp_path / "book.txt"
     book.write_text("从前有一座山，山上有一座庙。", encoding="utf-8")
-    status = command_line.run(["narrate", str(book), "--voice", "clara", "--language", "zh", "-o", str(tmp_path / "b.m4b")])
+    status = command_line.run(
+        ["narrate", str(book), "--voice", "clara", "--language", "zh", "-o", str(tmp_path / "b.m4b")]
+    )
     assert status not in (0, 1, 2)
     assert "zh" in capsys.readouterr().err
     assert not (tmp_path / "b.m4b").exists()

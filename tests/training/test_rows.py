@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from omnitts.models.mgm_omni.speech_rows import sounding_rows, speech_codes
 from omnitts.models.mgm_omni.text_feed import TextFeed
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary, build_vocabulary
 from omnitts.training.recipe import TOY
-from omnitts.training.rows import SpokenText, chunk_lengths, example, spoken_rows
+from omnitts.training.rows import UNKNOWN, SpokenText, chunk_lengths, example, spoken_rows
 from omnitts.training.speech_lm import collate, mouth_settings
 from omnitts.training.text_tokenizer import TextCoder, train_text_tokenizer
 from tests.training.toys import TEXTS
@@ -55,8 +56,9 @@ def replay(
 def test_one_utterance_is_what_the_feed_makes(language: tuple[SpeechVocabulary, PromptBuilder, TextCoder]) -> None:
     vocabulary, prompts, coder = language
     spoken = piece(coder, TEXTS[0], 101)
-    rows = spoken_rows(vocabulary, [spoken], PRE_PAD)
-    assert rows is not None
+    made = spoken_rows(vocabulary, [spoken], PRE_PAD)
+    assert made is not None
+    rows = made.rows
     prompt = prompts.build(TEXTS[0], TEXTS[1], list(range(20)))
     assert replay(vocabulary, prompt.text_ids, rows) == rows
     assert [row[1:] for row in rows[:PRE_PAD]] == [(vocabulary.speech_pad,) * 4] * PRE_PAD
@@ -68,8 +70,9 @@ def test_several_chunks(language: tuple[SpeechVocabulary, PromptBuilder, TextCod
     vocabulary, prompts, coder = language
     texts = [TEXTS[i % 4] for i in range(12)]
     pieces = [piece(coder, text if i == 0 else f" {text}", 60 + i) for i, text in enumerate(texts)]
-    rows = spoken_rows(vocabulary, pieces, PRE_PAD, [3] * 12)
-    assert rows is not None
+    made = spoken_rows(vocabulary, pieces, PRE_PAD, [3] * 12)
+    assert made is not None
+    rows = made.rows
     text_ids = prompts.text_ids(" ".join(texts))
     assert text_ids == tuple(token for item in pieces for token in item.text_ids)
     assert replay(vocabulary, text_ids, rows) == rows
@@ -82,8 +85,9 @@ def test_several_chunks(language: tuple[SpeechVocabulary, PromptBuilder, TextCod
 
 def test_text_longer_than_its_sound_is_waited_for(language: tuple[SpeechVocabulary, PromptBuilder, TextCoder]) -> None:
     vocabulary, _, coder = language
-    rows = spoken_rows(vocabulary, [piece(coder, TEXTS[1], 8)], PRE_PAD)
-    assert rows is not None
+    made = spoken_rows(vocabulary, [piece(coder, TEXTS[1], 8)], PRE_PAD)
+    assert made is not None
+    rows = made.rows
     codes = speech_codes(torch.tensor(rows), vocabulary, PRE_PAD)
     assert (codes[8:] == vocabulary.silence_code).all()
     assert sum(row[0] not in (vocabulary.text_pad, vocabulary.audio_end, vocabulary.text_eos) for row in rows) == len(
@@ -111,19 +115,52 @@ def test_any_rows_are_the_feeds_own(
 ) -> None:
     vocabulary, _, coder = language
     pieces = [piece(coder, TEXTS[text] if i == 0 else f" {TEXTS[text]}", n) for i, (text, n) in enumerate(said)]
-    rows = spoken_rows(vocabulary, pieces, PRE_PAD, [2] * len(pieces))
-    if rows is not None:
-        assert replay(vocabulary, [token for item in pieces for token in item.text_ids], rows) == rows
+    made = spoken_rows(vocabulary, pieces, PRE_PAD, [2] * len(pieces))
+    if made is not None:
+        assert replay(vocabulary, [token for item in pieces for token in item.text_ids], made.rows) == made.rows
 
 
 def test_targets_are_the_next_rows_codes(language: tuple[SpeechVocabulary, PromptBuilder, TextCoder]) -> None:
     vocabulary, prompts, coder = language
-    rows = spoken_rows(vocabulary, [piece(coder, TEXTS[0], 40)], PRE_PAD)
-    assert rows is not None
+    made = spoken_rows(vocabulary, [piece(coder, TEXTS[0], 40)], PRE_PAD)
+    assert made is not None
+    rows = made.rows
     prompt = prompts.voice_rows(TEXTS[1], list(range(20)))
-    long = example(torch.cat([prompt, prompt]), rows)
-    inputs, targets = collate([example(prompt, rows), long])
+    long = example(torch.cat([prompt, prompt]), made)
+    inputs, targets, _ = collate([example(prompt, made), long])
     P = len(prompt)
     assert torch.equal(targets[0, P - 1 : P - 1 + len(rows)], torch.tensor(rows)[:, 1:])
     assert (targets[0, : P - 1] == -100).all()
     assert torch.equal(inputs[1], long.rows[:-1])
+
+
+def test_rows_know_what_their_sound_says(language: tuple[SpeechVocabulary, PromptBuilder, TextCoder]) -> None:
+    """Of four codes to a row the third decides; silence, eos and separators say nothing."""
+    vocabulary, prompts, coder = language
+    first, second = piece(coder, TEXTS[0], 40), piece(coder, f" {TEXTS[1]}", 32)
+    first = replace(first, said=tuple(range(40)))
+    made = spoken_rows(vocabulary, [first, second], PRE_PAD, [4])
+    assert made is not None
+    assert len(made.said) == len(made.rows)
+    assert made.said[: PRE_PAD + 11] == [UNKNOWN] * PRE_PAD + list(range(2, 40, 4)) + [UNKNOWN]
+    assert set(made.said[PRE_PAD + 10 :]) == {UNKNOWN}
+    prompt = prompts.voice_rows(TEXTS[1], list(range(20)))
+    item = example(prompt, made, tuple(range(100, 120)))
+    assert item.said[len(prompt) :].tolist() == made.said
+    sounding = (prompt[:, 1:] != vocabulary.speech_pad).all(dim=-1)
+    assert item.said[: len(prompt)][sounding].tolist() == [102, 106, 110, 114, 118, UNKNOWN]
+    assert (item.said[: len(prompt)][~sounding] == UNKNOWN).all()
+
+
+def test_the_reference_may_be_learnt_too(language: tuple[SpeechVocabulary, PromptBuilder, TextCoder]) -> None:
+    vocabulary, prompts, coder = language
+    made = spoken_rows(vocabulary, [piece(coder, TEXTS[0], 40)], PRE_PAD)
+    assert made is not None
+    prompt = prompts.voice_rows(TEXTS[1], list(range(20)))
+    _, targets, said = collate([example(prompt, made)], vocabulary.speech_pad)
+    learnt = targets[0, : len(prompt) - 1]
+    sounding = (prompt[1:, 1:] != vocabulary.speech_pad).any(dim=-1)
+    assert torch.equal(learnt[sounding], prompt[1:, 1:][sounding])
+    assert (learnt[~sounding] == -100).all()
+    assert torch.equal(targets[0, len(prompt) - 1 :], torch.tensor(made.rows)[:, 1:])
+    assert said.shape[1] == targets.shape[1] + 1

@@ -14,7 +14,7 @@ from omnitts.training.recipe import TOY, SpeechLmRecipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speech_lm import SpeechLmStage, collate, new_model, open_language, row_logits, spoken
 from omnitts.training.store import CorpusStore
-from omnitts.training.tokenizer import read_codes
+from omnitts.training.tokenizer import read_codes, text_times
 
 SIZES = replace(TOY.speech_lm, joined_share=0.5, reference_s=(0.5, 10.0))
 
@@ -39,7 +39,7 @@ def test_logits_in_one_pass_are_those_of_stepping(toy_run: RunFolder) -> None:
     made = [data_of(toy_run).example(index, "0") for index in (0, 5)]
     examples = [item for item in made if item is not None]
     assert len(examples) == 2
-    inputs, targets = collate(examples)
+    inputs, targets, _ = collate(examples)
     with torch.no_grad():
         at_once = row_logits(model, inputs, targets[..., 0] != -100)
         stepped = []
@@ -111,3 +111,33 @@ def test_a_lone_speaker_borrows_the_most_similar_voice(toy_run: RunFolder) -> No
 @pytest.mark.parametrize(("text", "said"), [("Dr. Gray came in 1850.", "Doctor Gray came in eighteen fifty.")])
 def test_text_is_learnt_as_it_is_spoken(text: str, said: str) -> None:
     assert spoken(text, "en-us") == said
+
+
+def test_the_guide_knows_when_words_are_spoken(toy_run: RunFolder) -> None:
+    """The times come from the tokenizer's own reading, are kept, and make a loss of their own in training."""
+    corpus = CorpusStore(toy_run.corpus)
+    texts = [spoken(utterance.text, utterance.accent) for utterance in corpus.utterances]
+    times = text_times(toy_run, corpus, texts)
+    assert [len(own) for own in times if own is not None] == [len(text.encode()) for text in texts]
+    again = text_times(toy_run, corpus, texts)
+    assert all(np.array_equal(one, two) for one, two in zip(times, again, strict=True))
+    data = data_of(toy_run)
+    data.utterances = [replace(item, byte_codes=own) for item, own in zip(data.utterances, times, strict=True)]
+    _, config, *_ = open_language(toy_run)
+    model = new_model(config, 0).train()
+    stage = SpeechLmStage(model, data, set(), TOY.speech_lm.plan, 0.0, 0, learn_reference=True, guide_weight=0.5)
+    losses = stage.losses(stage.batches(0)[0], 0)
+    assert float(losses["loss"]) == pytest.approx(float(losses["codes"]) + 0.5 * float(losses["guide"]))
+    losses["guide"].backward()
+    assert model.model.layers[0].self_attn.q_proj.weight.grad is not None
+    assert model.tts_adapter.layers[0].mlp.up_proj.weight.grad is None  # it is the backbone that is asked
+
+
+def test_single_utterances_come_first(toy_run: RunFolder) -> None:
+    data = data_of(toy_run, replace(SIZES, joined_share=1.0))
+    lengths = [
+        [len(item.rows) for i in range(12) if (item := data.example(i, "0", alone=alone)) is not None]
+        for alone in (True, False)
+    ]
+    assert sum(lengths[0]) < sum(lengths[1])
+    assert data.seconds(3, "0", alone=True) < 6.0
