@@ -149,8 +149,8 @@ class Attention(nn.Module):
     def forward(self, hidden: Tensor, cache: KVCache, context: StepContext) -> Tensor:
         B, T, _ = hidden.shape
         heads = (B, T, -1, self.head_dim)
-        query = _rotate(self.q_norm(self.q_proj(hidden).view(heads)), context)  # (B, T, H, head_dim)
-        key = _rotate(self.k_norm(self.k_proj(hidden).view(heads)), context)
+        query = rotate(self.q_norm(self.q_proj(hidden).view(heads)), context)  # (B, T, H, head_dim)
+        key = rotate(self.k_norm(self.k_proj(hidden).view(heads)), context)
         cache.write(self.layer_idx, key, self.v_proj(hidden).view(heads), context.positions)
         keys, values = cache.read(self.layer_idx, context.span)
 
@@ -164,7 +164,7 @@ class Attention(nn.Module):
         return self.o_proj(mixed.reshape(B, T, -1))
 
 
-def _rotate(heads: Tensor, context: StepContext) -> Tensor:
+def rotate(heads: Tensor, context: StepContext) -> Tensor:
     """Rotary embedding, rotate-half form: pairs (i, i + head_dim / 2)."""
     first, second = heads.chunk(2, dim=-1)
     return heads * context.cos + torch.cat([-second, first], dim=-1) * context.sin

@@ -42,6 +42,8 @@ class TokenizerRecipe:
     reader_blocks: int = 3
     mel_blocks: int = 3
     mel_weight: float = 1.0
+    dropout: float = 0.0  # of what the spelling reader hears
+    augment: bool = False  # other paces, throats and levels, masks (`augment`)
     labels: str = "phonemes"  # or characters
 
 
@@ -145,7 +147,13 @@ class Recipe:
 
 CPU: Final = Recipe(
     tokenizer=TokenizerRecipe(
-        Plan(5000, 40.0, 1.5e-3, average=0.998, bf16=True), levels=(8, 4, 4, 4), width=192, mel_weight=0.5
+        Plan(8000, 40.0, 1.5e-3, average=0.998, bf16=True),
+        levels=(8, 5, 5, 4),
+        width=192,
+        reader_blocks=1,
+        mel_weight=0.5,
+        dropout=0.1,
+        augment=True,
     ),
     speaker=SpeakerRecipe(Plan(1500, 60.0, 1e-3, average=0.998, bf16=True)),
     flow=FlowRecipe(

@@ -2,9 +2,8 @@
 
 Rows are as in `lm_data`; the text column is given, the loss is on the four codes of every row behind the prompt: sound,
 end of a chunk, separators. The reference within the prompt may be learnt too: text and codes run side by side there as
-they do in speech. Where it is known when each word is spoken, the backbone is also asked which text tokens this row and
-the next one say: so it learns to find its place in the text. In the input (never in the target) some rows lose their
-codes, so that the model does not lean on its own last step too much.
+they do in speech. Where it is known when each word is spoken, a `guide` teaches it to find its place in the text. In
+the input (never in the target) some rows lose their codes, so that the model does not lean on its own last step too much.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from omnitts.models.mgm_omni.speech_lm import Hidden, SpeechLM
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary, build_vocabulary
 from omnitts.pipeline.text.normalise import normalise
 from omnitts.training.batching import batches_of
+from omnitts.training.guide import Guide
 from omnitts.training.lm_data import LmData, LmUtterance
 from omnitts.training.loop import Batch, Losses, train
 from omnitts.training.recipe import Plan, Recipe
@@ -76,6 +76,7 @@ class SpeechLmStage:
         self._plan, self._dropout, self._seed = plan, dropout, seed
         self._learn_reference, self._guide_weight = learn_reference, guide_weight
         self._alone_epochs = alone_epochs
+        self._guide = Guide(model) if guide_weight else None
         self.networks: nn.Module = nn.ModuleDict({"model": learner or model})
         backbone = model.config.backbone
         self.facts: dict[str, Any] = {
@@ -128,23 +129,10 @@ class SpeechLmStage:
         logits, wanted = self.model.speech_logits(states.adapter[known]), targets[known]  # (N, K, V), (N, K)
         loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten())
         losses = {"loss": loss, "right": (logits.argmax(-1) == wanted).float().mean().detach()}
-        if self._guide_weight and (said[:, 1:] != UNKNOWN).any():
-            guide = self._guide(states.backbone, said)
+        if self._guide is not None and (said[:, 1:] != UNKNOWN).any():
+            guide = self._guide.loss(states.backbone, inputs, said)
             losses |= {"loss": loss + self._guide_weight * guide, "codes": loss, "guide": guide}
         return losses
-
-    def _guide(self, hidden: Tensor, said: Tensor) -> Tensor:
-        """How well (B, T, D) states know the text ids (B, T + 1) that sound: half of each state tells the one that
-        sounds now, which is heard in the codes, the other half the one that comes next, which must be found in the
-        text behind it."""
-        words = self.model.model.embed_tokens.weight[: self.model.config.text_size]
-        half = hidden.shape[-1] // 2
-        total = hidden.new_zeros(())
-        for ids, part in ((said[:, :-1], slice(None, half)), (said[:, 1:], slice(half, None))):
-            told = ids != UNKNOWN
-            scores = F.linear(hidden[told][:, part], words[:, part])
-            total = total + F.cross_entropy(scores.float(), ids[told])
-        return total / 2
 
     def _without_some_codes(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Rows behind the prompt lose their codes (pad instead) with probability ``dropout``."""

@@ -22,6 +22,7 @@ from omnitts.errors import InputError
 from omnitts.models.codec.loading import TOKENIZER
 from omnitts.models.codec.onnx_session import OnnxNetwork
 from omnitts.training.alignment import FloatRow, byte_times, label_times, log_probabilities
+from omnitts.training.augment import Augmentation, augmented
 from omnitts.training.batching import batches_of
 from omnitts.training.labels import Alphabet, Speller, unblank
 from omnitts.training.loop import CHECKPOINT, Batch, Losses, load_weights, train
@@ -29,7 +30,7 @@ from omnitts.training.onnx_export import export
 from omnitts.training.recipe import TokenizerRecipe
 from omnitts.training.run_folder import RunFolder, write_json
 from omnitts.training.silence import measure_silence
-from omnitts.training.store import CorpusStore
+from omnitts.training.store import KINDS, CorpusStore
 from omnitts.training.tokenizer_network import ExportedTokenizer, SpeechTokenizer
 
 logger = logging.getLogger(__name__)
@@ -75,9 +76,9 @@ class TokenizerStage:
 
     def losses(self, batch: Batch, step: int) -> Losses:
         device = self.tokenizer.mel_out.weight.device
-        num_codes = torch.tensor([self._corpus.utterances[i].num_codes for i in batch], device=device)
-        log_mel = _padded([self._corpus.read("log_mel", i) for i in batch]).to(device)  # (B, T, 128)
-        mel = _padded([self._corpus.read("mel", i) for i in batch]).to(device)
+        clips = [self._clip(index) for index in batch]
+        num_codes = torch.tensor([len(mel) // KINDS["mel"].frames for _, mel in clips], device=device)
+        log_mel, mel = (_padded(list(rows)).to(device) for rows in zip(*clips, strict=True))  # (B, T, 128), (B, F, 80)
         rounded = self.tokenizer.encoder(log_mel.transpose(1, 2), 4 * num_codes)
         logits, rebuilt = self.tokenizer.read(rounded, mel, num_codes)
         targets = [self._labels[i] for i in batch]
@@ -94,6 +95,13 @@ class TokenizerStage:
         if not self.tokenizer.training:
             losses |= self._measures(logits, rounded, num_codes, targets)
         return losses
+
+    def _clip(self, index: int) -> tuple[Tensor, Tensor]:
+        """What the tokenizer hears of a clip and the mel it should rebuild; in training never twice the same."""
+        log_mel, mel = self._corpus.read("log_mel", index), self._corpus.read("mel", index)
+        if self._recipe.augment and self.tokenizer.training:
+            return augmented(log_mel, mel, Augmentation())
+        return log_mel, mel
 
     def _measures(self, logits: Tensor, rounded: Tensor, num_codes: Tensor, targets: list[list[int]]) -> Losses:
         """Label error rate of the greedy reading, and how many codes are in use (2 to the entropy)."""

@@ -97,6 +97,7 @@ class SpeechTokenizer(nn.Module):
         self.encoder = CodeEncoder(recipe)
         self.spell_in = nn.Linear(len(recipe.levels), width)
         self.spell = ConvStack(width, recipe.reader_blocks)
+        self.dropout = nn.Dropout(recipe.dropout)
         self.spell_out = nn.Linear(width, num_labels)
         self.style_in = nn.Linear(_OUT_MELS, _STYLE)
         self.style_out = nn.Linear(2 * _STYLE, width)
@@ -110,7 +111,7 @@ class SpeechTokenizer(nn.Module):
         B, K, _ = rounded.shape
         inside = inside_mask(num_codes, K)
         heard = self.encoder.quantiser.centred(rounded)
-        labels = self.spell_out(self.spell(self.spell_in(heard), inside))
+        labels = self.spell_out(self.dropout(self.spell(self.dropout(self.spell_in(heard)), inside)))
         style = self.style_out(self._style(mel, num_codes))
         frames = self.mel_out(self.mel(self.mel_in(heard) + style[:, None], inside))
         return labels, frames.view(B, 2 * K, _OUT_MELS)
