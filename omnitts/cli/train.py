@@ -72,7 +72,7 @@ def start_from(
 ) -> None:
     """Go on from an exported model: its front ends as they are, its weights as a beginning.
 
-    The run needs the model's sizes: `omnitts train corpus RUN SOURCE... --recipe MODEL/recipe.json`.
+    The run needs the model's sizes: `omnitts train corpus RUN SOURCE... --recipe MODEL/training/recipe.json`.
     """
     run_folder = _open(run, threads)
     from omnitts.engines.checkpoints import find_checkpoint
@@ -172,6 +172,9 @@ def export(
     run: RunArgument,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the finished checkpoint.")],
     dtype: Annotated[str, typer.Option("--dtype", help="Of the speech LM's file: bf16, fp16 or fp32.")] = "bf16",
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Leave out what is not trained yet: for another run to start from.")
+    ] = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -179,7 +182,7 @@ def export(
     run_folder = _open(run, 0)
     from omnitts.training.export import export_model
 
-    export_model(run_folder, out, dtype=dtype)
+    export_model(run_folder, out, dtype=dtype, unfinished=unfinished)
     typer.echo(str(out))
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,8 +29,9 @@ from omnitts.models.weights import dtype_by_name
 from omnitts.training.codec_settings import flow_settings, hift_config_of, settings_text, vocoder_settings
 from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.flow import new_flow
-from omnitts.training.loop import CHECKPOINT, load_weights
+from omnitts.training.loop import CHECKPOINT, START, load_weights, trained_weights
 from omnitts.training.model_card import model_card
+from omnitts.training.reading import READER
 from omnitts.training.recipe import recipe_json
 from omnitts.training.run_folder import RECIPE_FILE, RunFolder, read_json, write_json
 from omnitts.training.speaker import STAGE as SPEAKER_STAGE
@@ -36,6 +39,7 @@ from omnitts.training.speech_lm import STAGE as LM_STAGE
 from omnitts.training.speech_lm import TEXT_STAGE, new_model, open_language
 from omnitts.training.store import CorpusStore
 from omnitts.training.text_tokenizer import FILES as TEXT_FILES
+from omnitts.training.tokenizer import SILENCE
 from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
 from omnitts.training.vocoder import STAGE as VOCODER_STAGE
 from omnitts.training.vocoder import normed
@@ -44,43 +48,39 @@ logger = logging.getLogger(__name__)
 
 MODEL_NAME: Final = "omnitts-small"
 CARD: Final = "MODEL_CARD.md"
+TRAINING_DIR: Final = "training"  # what only another run wants: recipe, silence, spelling reader
 _SAMPLING: Final = {"do_sample": True, "temperature": 0.3, "top_k": 50}
 
 
-def export_model(run: RunFolder, out: Path, *, dtype: str = "bf16") -> None:
+def export_model(run: RunFolder, out: Path, *, dtype: str = "bf16", unfinished: bool = False) -> None:
     """Writes the checkpoint folder ``out``; a folder of that name must not hold anything else.
 
     ``dtype`` is that of the speech LM's file; flow and vocoder are stored as float16 (their loaders compute in
-    float32). Raises `InputError` for a stage that is missing and `OutputError` when ``out`` is in use.
+    float32). ``unfinished``: leave out what is not trained yet; such a folder cannot speak, but another run can start
+    from it. Raises `InputError` for a stage that is missing and `OutputError` when ``out`` is in use.
     """
     if out.exists() and any(out.iterdir()):
         raise OutputError("the folder is not empty", where=str(out), hint="give another --out, or remove it first")
-    stages = (LM_STAGE, FLOW_STAGE, VOCODER_STAGE)
-    steps = {stage: _step(run.need(stage, CHECKPOINT)) for stage in stages}
     aside = out.with_name(out.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     (aside / CODEC_DIR).mkdir(parents=True)
-    _write_mouth(run, aside, dtype_by_name(dtype))
-    _write_codec(run, aside / CODEC_DIR)
-    corpus = CorpusStore(run.corpus)
-    facts: dict[str, Any] = {
-        "hours": corpus.hours,
-        "utterances": len(corpus.utterances),
-        "speakers": len({utterance.speaker for utterance in corpus.utterances}),
-        "steps": steps,
-        "version": __version__,
-        "bytes": sum(path.stat().st_size for path in model_files(aside)),
-    }
-    measured = read_json(run.evaluation) if run.evaluation.is_file() else None
-    (aside / CARD).write_text(model_card(MODEL_NAME, run.recipe(), facts, measured), encoding="utf-8")
-    write_json(aside / RECIPE_FILE, recipe_json(run.recipe()))
-    load_mouth(aside)
-    load_codec(aside / CODEC_DIR)
+    (aside / TRAINING_DIR).mkdir()
+    steps = {}
+    for stage, write in _PARTS.items():
+        if unfinished and not _is_ready(run, stage):
+            logger.warning("the stage %s is not trained: left out", stage)
+            continue
+        steps[stage] = write(run, aside, dtype_by_name(dtype))
+    _write_settings(run, aside)
+    if steps.keys() == _PARTS.keys():
+        _write_card(run, aside, steps)
+        load_mouth(aside)
+        load_codec(aside / CODEC_DIR)
     sign(aside, MODEL_NAME)
     if out.exists():
         out.rmdir()
     aside.replace(out)
-    logger.info("export: %s, %.1f MB", out, facts["bytes"] / 1e6)
+    logger.info("export: %s, %.1f MB", out, sum(path.stat().st_size for path in model_files(out)) / 1e6)
 
 
 def sign(folder: Path, name: str) -> None:
@@ -90,16 +90,19 @@ def sign(folder: Path, name: str) -> None:
     write_manifest(folder, Manifest(name, "main", commit, hashes))
 
 
-def _write_mouth(run: RunFolder, folder: Path, dtype: torch.dtype) -> None:
+def _is_ready(run: RunFolder, stage: str) -> bool:
+    return any((run.root / stage / name).is_file() for name in _PRODUCTS.get(stage, (CHECKPOINT, START)))
+
+
+def _write_mouth(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
     recipe = run.recipe()
     settings, config, *_ = open_language(run)
     model = new_model(config, recipe.seed)
-    load_weights(nn.ModuleDict({"model": model}), run.stage(LM_STAGE), recipe.speech_lm.plan)
+    step = load_weights(nn.ModuleDict({"model": model}), run.stage(LM_STAGE), recipe.speech_lm.plan)
     write_json(folder / "config.json", {**settings, "torch_dtype": str(dtype).removeprefix("torch.")})
     write_json(folder / "generation_config.json", _SAMPLING)
     save_weights(model.state_dict(), folder, dtype)
-    for name in TEXT_FILES:
-        shutil.copy(run.root / TEXT_STAGE / name, folder / name)
+    return step
 
 
 def save_weights(state: dict[str, Tensor], folder: Path, dtype: torch.dtype) -> None:
@@ -108,29 +111,81 @@ def save_weights(state: dict[str, Tensor], folder: Path, dtype: torch.dtype) -> 
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def _write_codec(run: RunFolder, folder: Path) -> None:
+def _write_text(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
+    for name in TEXT_FILES:
+        shutil.copy(run.need(TEXT_STAGE, name), folder / name)
+    return 0
+
+
+def _write_flow(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
     recipe = run.recipe()
     flow = new_flow(recipe)
-    load_weights(nn.ModuleDict({"flow": flow}), run.stage(FLOW_STAGE), recipe.flow.plan)
-    torch.save(_halved(flow.state_dict()), folder / FLOW)
-    torch.save(_halved(vocoder_state(run)), folder / HIFT)
-    settings: dict[str, Any] = flow_settings(recipe.flow, flow.config.vocab_size, recipe.speaker.size)
-    text = settings_text(settings, vocoder_settings(recipe.vocoder))
-    (folder / SETTINGS).write_text(text, encoding="utf-8")
-    shutil.copy(run.need(TOKENIZER_STAGE, TOKENIZER), folder / TOKENIZER)
-    shutil.copy(run.need(SPEAKER_STAGE, SPEAKER), folder / SPEAKER)
+    step = load_weights(nn.ModuleDict({"flow": flow}), run.stage(FLOW_STAGE), recipe.flow.plan)
+    torch.save(_halved(flow.state_dict()), folder / CODEC_DIR / FLOW)
+    return step
 
 
-def vocoder_state(run: RunFolder) -> dict[str, Tensor]:
-    """The trained vocoder's tensors, weight norm in gain and direction as published; no discriminators."""
+def _write_vocoder(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
+    state, step = vocoder_state(run)
+    torch.save(_halved(state), folder / CODEC_DIR / HIFT)
+    return step
+
+
+def _write_tokenizer(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
+    shutil.copy(run.need(TOKENIZER_STAGE, TOKENIZER), folder / CODEC_DIR / TOKENIZER)
+    shutil.copy(run.need(TOKENIZER_STAGE, SILENCE), folder / TRAINING_DIR / SILENCE)
+    shutil.copy(run.need(TOKENIZER_STAGE, READER), folder / TRAINING_DIR / READER)
+    return _step(run.root / TOKENIZER_STAGE / CHECKPOINT)
+
+
+def _write_speaker(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
+    shutil.copy(run.need(SPEAKER_STAGE, SPEAKER), folder / CODEC_DIR / SPEAKER)
+    return _step(run.root / SPEAKER_STAGE / CHECKPOINT)
+
+
+_PARTS: Final[dict[str, Callable[[RunFolder, Path, torch.dtype], int]]] = {
+    TOKENIZER_STAGE: _write_tokenizer,
+    SPEAKER_STAGE: _write_speaker,
+    TEXT_STAGE: _write_text,
+    FLOW_STAGE: _write_flow,
+    VOCODER_STAGE: _write_vocoder,
+    LM_STAGE: _write_mouth,
+}
+"""Writes a stage's part of the folder and tells how many steps it was trained here."""
+_PRODUCTS: Final = {TOKENIZER_STAGE: (TOKENIZER,), SPEAKER_STAGE: (SPEAKER,), TEXT_STAGE: TEXT_FILES}
+
+
+def _write_settings(run: RunFolder, folder: Path) -> None:
     recipe = run.recipe()
-    state = torch.load(run.need(VOCODER_STAGE, CHECKPOINT), map_location="cpu", weights_only=True)
-    weights = state["average" if recipe.vocoder.plan.average else "networks"]
+    flow = flow_settings(recipe.flow, math.prod(recipe.tokenizer.levels), recipe.speaker.size)
+    text = settings_text(flow, vocoder_settings(recipe.vocoder))
+    (folder / CODEC_DIR / SETTINGS).write_text(text, encoding="utf-8")
+    write_json(folder / TRAINING_DIR / RECIPE_FILE, recipe_json(recipe))
+
+
+def _write_card(run: RunFolder, folder: Path, steps: dict[str, int]) -> None:
+    corpus = CorpusStore(run.corpus)
+    facts: dict[str, Any] = {
+        "hours": corpus.hours,
+        "utterances": len(corpus.utterances),
+        "speakers": len({utterance.speaker for utterance in corpus.utterances}),
+        "steps": {stage: count for stage, count in steps.items() if count},
+        "version": __version__,
+        "bytes": sum(path.stat().st_size for path in model_files(folder)),
+    }
+    measured = read_json(run.evaluation) if run.evaluation.is_file() else None
+    (folder / CARD).write_text(model_card(MODEL_NAME, run.recipe(), facts, measured), encoding="utf-8")
+
+
+def vocoder_state(run: RunFolder) -> tuple[dict[str, Tensor], int]:
+    """The vocoder's tensors, weight norm in gain and direction as published, no discriminators; and its steps."""
+    recipe = run.recipe()
+    weights, step = trained_weights(run.stage(VOCODER_STAGE), recipe.vocoder.plan)
     hift = normed(Hift(hift_config_of(recipe.vocoder)))
     hift.load_state_dict(
         {name.removeprefix("hift."): value for name, value in weights.items() if name.startswith("hift.")}
     )
-    return dict(hift.state_dict())
+    return dict(hift.state_dict()), step
 
 
 def _halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -138,4 +193,5 @@ def _halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _step(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["step"])
+    """0 for a stage that took over what another run had trained."""
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["step"]) if checkpoint.is_file() else 0

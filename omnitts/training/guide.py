@@ -3,8 +3,8 @@
 Goes in: hidden states, the rows and the text id each row's sound says. Comes out: one loss of two parts, for the token
 that sounds now (it is heard in the codes) and the one that sounds next (it must be found in the text behind):
 * half of each backbone state has to tell the token's id;
-* one attention head has to look at the row where the token was given (guided attention, arXiv 1710.08969, with the place
-  known instead of guessed).
+* one attention head has to look at the row where the token was given (guided attention, arXiv 1710.08969, with the
+  place known instead of guessed).
 Nothing is added to the model: the heads are its own, and so are the embeddings that ids are told with.
 """
 
@@ -66,7 +66,7 @@ class _Watched:
         return hook
 
     def off(self, ids: Tensor, text: Tensor, context: StepContext) -> Tensor:
-        """How little of the head's attention (B, T) is on rows of ``text`` (B, T) that gave the token ``ids`` (B, T)."""
+        """How little the head of each row looks at rows of ``text`` (B, T) that gave its token of ``ids`` (B, T)."""
         query, key = (rotate(self._heads[name], context).squeeze(2) for name in ("q_norm", "k_norm"))
         scores = query @ key.transpose(1, 2) / query.shape[-1] ** 0.5 + context.mask[:, 0]  # (B, T, T)
         distance = context.positions[:, :, None] - context.positions[:, None, :]

@@ -210,7 +210,7 @@ class _Trainer:
         try:
             self.stage.networks.load_state_dict({**fresh, **_load(path)})
         except RuntimeError as error:
-            hint = "use the recipe.json of that model: `omnitts train corpus --recipe MODEL/recipe.json`"
+            hint = "use the recipe.json of that model: `omnitts train corpus --recipe MODEL/training/recipe.json`"
             raise InputError("the weights to begin with are of other sizes", where=str(path), hint=hint) from error
         for name, value in self.stage.networks.state_dict().items():
             if name in self.average:
@@ -255,13 +255,21 @@ def save_aside(state: dict[str, Any], path: Path) -> None:
 
 def load_weights(network: nn.Module, folder: Path, plan: Plan) -> int:
     """Gives a stage's networks the exported weights of its checkpoint; returns the step. Raises `InputError`."""
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        raise InputError("the stage has not been trained", where=str(folder))
-    state = _load_checkpoint(path)
-    network.load_state_dict(state["average" if plan.average else "networks"])
+    weights, step = trained_weights(folder, plan)
+    network.load_state_dict(weights)
     network.eval()
-    return int(state["step"])
+    return step
+
+
+def trained_weights(folder: Path, plan: Plan) -> tuple[dict[str, Tensor], int]:
+    """The weights a stage exports and its steps: of its checkpoint, else those it was to begin with (0 steps)."""
+    path = folder / CHECKPOINT
+    if path.is_file():
+        state = _load_checkpoint(path)
+        return state["average" if plan.average else "networks"], int(state["step"])
+    if (folder / START).is_file():
+        return _load(folder / START), 0
+    raise InputError("the stage has not been trained", where=str(folder))
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Rows are as in `lm_data`; the text column is given, the loss is on the four codes of every row behind the prompt: sound,
 end of a chunk, separators. The reference within the prompt may be learnt too: text and codes run side by side there as
 they do in speech. Where it is known when each word is spoken, a `guide` teaches it to find its place in the text. In
-the input (never in the target) some rows lose their codes, so that the model does not lean on its own last step too much.
+the input (never in the target) some rows lose their codes, so that the model does not lean too much on its last step.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from omnitts.models.mgm_omni.prompt import PromptBuilder
 from omnitts.models.mgm_omni.speech_lm import Hidden, SpeechLM
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary, build_vocabulary
 from omnitts.pipeline.text.normalise import normalise
+from omnitts.training.alignment import FloatRow
 from omnitts.training.batching import batches_of
 from omnitts.training.guide import Guide
 from omnitts.training.lm_data import LmData, LmUtterance
 from omnitts.training.loop import Batch, Losses, train
+from omnitts.training.reading import text_times
 from omnitts.training.recipe import Plan, Recipe
 from omnitts.training.rows import UNKNOWN, Example
 from omnitts.training.run_folder import RunFolder, read_json
 from omnitts.training.speaker import read_vectors
 from omnitts.training.store import CorpusStore
 from omnitts.training.text_tokenizer import FILES, TextCoder, train_text_tokenizer
-from omnitts.training.tokenizer import SILENCE, read_codes, text_times
+from omnitts.training.tokenizer import SILENCE, read_codes
 from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
 
 STAGE: Final = "speech-lm"
@@ -256,7 +258,9 @@ def train_speech_lm(
     texts = [spoken(utterance.text, utterance.accent) for utterance in corpus.utterances]
     prepare_text(run, [*texts, *(books or [])])
     _, config, vocabulary, prompts, coder = open_language(run)
-    times = text_times(run, corpus, texts) if recipe.speech_lm.guide_weight else [None] * len(texts)
+    times: list[FloatRow] | list[None] = [None] * len(texts)
+    if recipe.speech_lm.guide_weight:
+        times = text_times(run.stage(TOKENIZER_STAGE), recipe.tokenizer, corpus, codes, texts)
     utterances = [
         LmUtterance(
             text, item.text, item.speaker, tuple(codes[item.offset : item.offset + item.num_codes].tolist()), own

@@ -7,7 +7,6 @@ silence.json. Restarts at every one of these.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,12 +20,12 @@ from torch import Tensor, nn
 from omnitts.errors import InputError
 from omnitts.models.codec.loading import TOKENIZER
 from omnitts.models.codec.onnx_session import OnnxNetwork
-from omnitts.training.alignment import FloatRow, byte_times, label_times, log_probabilities
 from omnitts.training.augment import Augmentation, augmented
 from omnitts.training.batching import batches_of
 from omnitts.training.labels import Alphabet, Speller, unblank
-from omnitts.training.loop import CHECKPOINT, Batch, Losses, load_weights, train
+from omnitts.training.loop import Batch, Losses, train
 from omnitts.training.onnx_export import export
+from omnitts.training.reading import keep_reader
 from omnitts.training.recipe import TokenizerRecipe
 from omnitts.training.run_folder import RunFolder, write_json
 from omnitts.training.silence import measure_silence
@@ -38,7 +37,6 @@ logger = logging.getLogger(__name__)
 STAGE: Final = "tokenizer"
 CODES: Final = "codes.bin"
 SILENCE: Final = "silence.json"
-TIMES: Final = "times.npy"
 
 
 class TokenizerStage:
@@ -48,19 +46,18 @@ class TokenizerStage:
 
     def __init__(self, corpus: CorpusStore, recipe: TokenizerRecipe, seed: int) -> None:
         self._corpus, self._recipe, self._seed = corpus, recipe, seed
-        self._speller = Speller(recipe.labels)
-        self._word_sizes: dict[tuple[str, str], int] = {}
-        spellings = [self._speller.spell(utterance.text, utterance.accent) for utterance in corpus.utterances]
-        self._alphabet = Alphabet.of(spellings)
-        self._labels = [self._alphabet.labels(spelling) for spelling in spellings]
+        speller = Speller(recipe.labels)
+        spellings = [speller.spell(utterance.text, utterance.accent) for utterance in corpus.utterances]
+        self.alphabet = Alphabet.of(spellings)
+        self._labels = [self.alphabet.labels(spelling) for spelling in spellings]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.tokenizer = SpeechTokenizer(recipe, self._alphabet.size)
+            self.tokenizer = SpeechTokenizer(recipe, self.alphabet.size)
         self.networks: nn.Module = nn.ModuleDict({"tokenizer": self.tokenizer})
         self.facts: dict[str, Any] = {
             "levels": recipe.levels,
             "width": recipe.width,
-            "labels": "".join(self._alphabet.symbols),
+            "labels": "".join(self.alphabet.symbols),
             "utterances": len(corpus.utterances),
         }
 
@@ -117,30 +114,6 @@ class TokenizerStage:
         rate = sum(errors) / max(1, sum(map(len, targets)))
         return {"label errors": torch.tensor(rate), "codes in use": 2.0**entropy}
 
-    @torch.no_grad()
-    def align(self, texts: list[str]) -> list[FloatRow]:
-        """For each utterance the codes at which the bytes of its text are said."""
-        found = []
-        for index, (utterance, text) in enumerate(zip(self._corpus.utterances, texts, strict=True)):
-            num_codes = torch.tensor([utterance.num_codes])
-            log_mel, mel = (self._corpus.read(kind, index).unsqueeze(0) for kind in ("log_mel", "mel"))
-            rounded = self.tokenizer.encoder(log_mel.transpose(1, 2), 4 * num_codes)
-            logits, _ = self.tokenizer.read(rounded, mel, num_codes)
-            times = label_times(log_probabilities(logits[0]), self._labels[index])
-            found.append(byte_times(text, times, self._num_labels(utterance.accent), utterance.num_codes))
-        return found
-
-    def _num_labels(self, accent: str) -> Callable[[str], int]:
-        """How many labels a word has, by itself."""
-
-        def count(word: str) -> int:
-            known = self._word_sizes
-            if (word, accent) not in known:
-                known[word, accent] = len(self._alphabet.labels(self._speller.spell(word, accent)))
-            return known[word, accent]
-
-        return count
-
     def _seconds(self, index: int) -> float:
         return self._corpus.utterances[index].seconds
 
@@ -158,13 +131,14 @@ def train_tokenizer(run: RunFolder, *, device: str = "cpu", steps: int | None = 
     train(stage, recipe.tokenizer.plan, folder, recipe.seed, device=device, steps=steps)
     if steps is not None and steps < recipe.tokenizer.plan.steps:
         return
-    finish_tokenizer(run, stage.tokenizer)
+    finish_tokenizer(run, stage.tokenizer, stage.alphabet)
 
 
-def finish_tokenizer(run: RunFolder, tokenizer: SpeechTokenizer) -> None:
-    """Exports the trained network, codes the corpus with the exported file and measures silence."""
+def finish_tokenizer(run: RunFolder, tokenizer: SpeechTokenizer, alphabet: Alphabet) -> None:
+    """Exports the trained network, keeps its reader, codes the corpus with the exported file and measures silence."""
     corpus, folder = CorpusStore(run.corpus), run.stage(STAGE)
     export_tokenizer(tokenizer, folder / TOKENIZER)
+    keep_reader(tokenizer.reader, alphabet, folder)
     codes = code_corpus(corpus, folder / TOKENIZER, folder / CODES)
     silence = measure_silence(corpus, codes, tokenizer.encoder.quantiser.num_codes)
     write_json(folder / SILENCE, silence.as_json())
@@ -200,29 +174,6 @@ def read_codes(run: RunFolder, corpus: CorpusStore) -> NDArray[np.int16]:
         hint = "run `omnitts train tokenizer` again: the corpus has changed"
         raise InputError(f"{len(codes)} codes for a corpus of {corpus.num_codes}", where=str(path), hint=hint)
     return codes
-
-
-def text_times(run: RunFolder, corpus: CorpusStore, texts: list[str]) -> list[FloatRow] | list[None]:
-    """For each utterance the codes at which the bytes of its text (as spoken) are said; computed once.
-
-    None of them when this run did not train its tokenizer, whose spelling reader it takes.
-    """
-    recipe, folder = run.recipe(), run.stage(STAGE)
-    ends = np.cumsum([len(text.encode()) for text in texts])
-    if (folder / TIMES).is_file():
-        flat = np.load(folder / TIMES, allow_pickle=False)
-        if len(flat) == ends[-1]:
-            return list(np.split(flat, ends[:-1]))
-    if not (folder / CHECKPOINT).is_file():
-        logger.warning("the tokenizer was not trained in this run: nobody knows when each word is spoken")
-        return [None] * len(texts)
-    stage = TokenizerStage(corpus, recipe.tokenizer, recipe.seed)
-    load_weights(stage.networks, folder, recipe.tokenizer.plan)
-    found = stage.align(texts)
-    aside = folder / f"part-{TIMES}"
-    np.save(aside, np.concatenate(found))
-    aside.replace(folder / TIMES)
-    return found
 
 
 def _padded(rows: list[Tensor]) -> Tensor:

@@ -30,6 +30,7 @@ class Quantiser(nn.Module):
     shift: Tensor
     middle: Tensor
     bases: Tensor
+    sizes: Tensor
 
     def __init__(self, levels: Sequence[int]) -> None:
         super().__init__()
@@ -42,6 +43,7 @@ class Quantiser(nn.Module):
         self.register_buffer("middle", torch.tensor([level // 2 for level in levels]), persistent=False)
         bases = [math.prod(levels[:i]) for i in range(len(levels))]
         self.register_buffer("bases", torch.tensor(bases), persistent=False)
+        self.register_buffer("sizes", torch.tensor(list(levels)), persistent=False)
 
     def forward(self, numbers: Tensor) -> Tensor:
         """(B, K, d) -> the same, rounded to whole numbers around 0; gradients pass as if it were not rounded."""
@@ -51,6 +53,10 @@ class Quantiser(nn.Module):
     def codes(self, rounded: Tensor) -> Tensor:
         """(B, K, d) of `forward` -> (B, K) int64 codes."""
         return ((rounded.round().long() + self.middle) * self.bases).sum(dim=-1)
+
+    def rounded_of(self, codes: Tensor) -> Tensor:
+        """(B, K) codes -> (B, K, d): what `codes` was given."""
+        return ((codes.unsqueeze(-1) // self.bases) % self.sizes - self.middle).float()
 
     def centred(self, rounded: Tensor) -> Tensor:
         """The rounded numbers scaled to about [-1, 1], for the readers."""
@@ -88,6 +94,24 @@ class ExportedTokenizer(nn.Module):
         return self.encoder.quantiser.codes(self.encoder(feats, feats_length)).to(torch.int32)
 
 
+class SpellingReader(nn.Module):
+    """Label logits (CTC) from the codes alone."""
+
+    def __init__(self, recipe: TokenizerRecipe, num_labels: int) -> None:
+        super().__init__()
+        self.quantiser = Quantiser(recipe.levels)
+        self.dropout = nn.Dropout(recipe.dropout)
+        self.first = nn.Linear(len(recipe.levels), recipe.width)
+        self.stack = ConvStack(recipe.width, recipe.reader_blocks)
+        self.last = nn.Linear(recipe.width, num_labels)
+
+    def forward(self, rounded: Tensor, inside: Tensor) -> Tensor:
+        """(B, K, d) rounded numbers, (B, K, 1) ones inside each row -> (B, K, labels)"""
+        hidden = self.dropout(self.first(self.quantiser.centred(rounded)))
+        logits: Tensor = self.last(self.dropout(self.stack(hidden, inside)))
+        return logits
+
+
 class SpeechTokenizer(nn.Module):
     """Encoder, CTC reader and mel reader."""
 
@@ -95,10 +119,7 @@ class SpeechTokenizer(nn.Module):
         super().__init__()
         width = recipe.width
         self.encoder = CodeEncoder(recipe)
-        self.spell_in = nn.Linear(len(recipe.levels), width)
-        self.spell = ConvStack(width, recipe.reader_blocks)
-        self.dropout = nn.Dropout(recipe.dropout)
-        self.spell_out = nn.Linear(width, num_labels)
+        self.reader = SpellingReader(recipe, num_labels)
         self.style_in = nn.Linear(_OUT_MELS, _STYLE)
         self.style_out = nn.Linear(2 * _STYLE, width)
         self.mel_in = nn.Linear(len(recipe.levels), width)
@@ -111,7 +132,7 @@ class SpeechTokenizer(nn.Module):
         B, K, _ = rounded.shape
         inside = inside_mask(num_codes, K)
         heard = self.encoder.quantiser.centred(rounded)
-        labels = self.spell_out(self.dropout(self.spell(self.dropout(self.spell_in(heard)), inside)))
+        labels = self.reader(rounded, inside)
         style = self.style_out(self._style(mel, num_codes))
         frames = self.mel_out(self.mel(self.mel_in(heard) + style[:, None], inside))
         return labels, frames.view(B, 2 * K, _OUT_MELS)

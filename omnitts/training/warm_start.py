@@ -18,10 +18,12 @@ from torch import Tensor
 
 from omnitts.errors import InputError
 from omnitts.models.codec.loading import FLOW, HIFT, SPEAKER, TOKENIZER
-from omnitts.models.layout import CODEC_DIR, check_layout
+from omnitts.models.layout import CODEC_DIR
+from omnitts.training.export import TRAINING_DIR
 from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.loop import CHECKPOINT, START, save_aside
-from omnitts.training.run_folder import RunFolder, read_json, write_json
+from omnitts.training.reading import READER
+from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import STAGE as SPEAKER_STAGE
 from omnitts.training.speaker import VECTORS, own_vectors, save_table
 from omnitts.training.speech_lm import STAGE as LM_STAGE
@@ -35,34 +37,39 @@ from omnitts.training.vocoder import STAGE as VOCODER_STAGE
 logger = logging.getLogger(__name__)
 
 _STAGES: Final = (TOKENIZER_STAGE, SPEAKER_STAGE, TEXT_STAGE, FLOW_STAGE, VOCODER_STAGE, LM_STAGE)
-_SILENCE_FIELDS: Final = ("silence_token", "blank_ids")
 
 
 def start_from(run: RunFolder, model: Path) -> None:
     """Prepares every stage of a run whose corpus is ready. Raises `InputError` when a stage has begun already.
 
-    Whether the sizes are the recipe's is told when a stage loads the weights.
+    The front ends must be there; what else an unfinished model lacks is learnt from nothing. Whether the sizes are the
+    recipe's is told when a stage loads the weights.
     """
-    missing = check_layout(model)
+    codec, notes = model / CODEC_DIR, model / TRAINING_DIR
+    missing = [path.name for path in (codec / TOKENIZER, codec / SPEAKER, notes / SILENCE) if not path.is_file()]
     if missing:
-        raise InputError(f"{', '.join(missing)} missing", where=str(model), hint="give the folder of a whole model")
+        hint = "give a folder made with `omnitts train export`"
+        raise InputError(f"{', '.join(missing)} missing", where=str(model), hint=hint)
     corpus = CorpusStore(run.corpus)
     run.recipe()
     begun = [stage for stage in _STAGES if (run.root / stage / CHECKPOINT).exists()]
     if begun:
         hint = "start another run folder, or delete those of these stages"
         raise InputError(f"{', '.join(begun)} have been trained here already", where=str(run.root), hint=hint)
-    codec = model / CODEC_DIR
-    tokenizer, speaker, text = (run.stage(stage) for stage in (TOKENIZER_STAGE, SPEAKER_STAGE, TEXT_STAGE))
-    shutil.copy(codec / TOKENIZER, tokenizer / TOKENIZER)
-    settings = read_json(model / "config.json")
-    write_json(tokenizer / SILENCE, {name: settings[name] for name in _SILENCE_FIELDS})
-    shutil.copy(codec / SPEAKER, speaker / SPEAKER)
-    for name in TEXT_FILES:
-        shutil.copy(model / name, text / name)
-    _keep_weights(run.stage(FLOW_STAGE), "flow", _pickled(codec / FLOW))
-    _keep_weights(run.stage(VOCODER_STAGE), "hift", _pickled(codec / HIFT))
-    _keep_weights(run.stage(LM_STAGE), "model", load_file(model / "model.safetensors"))
+    tokenizer, speaker = run.stage(TOKENIZER_STAGE), run.stage(SPEAKER_STAGE)
+    for path, folder in (
+        (codec / TOKENIZER, tokenizer), (notes / SILENCE, tokenizer), (notes / READER, tokenizer),
+        (codec / SPEAKER, speaker), *((model / name, run.stage(TEXT_STAGE)) for name in TEXT_FILES),
+    ):  # fmt: skip
+        if path.is_file():
+            shutil.copy(path, folder / path.name)
+    for path, stage, part, read in (
+        (codec / FLOW, FLOW_STAGE, "flow", _pickled),
+        (codec / HIFT, VOCODER_STAGE, "hift", _pickled),
+        (model / "model.safetensors", LM_STAGE, "model", load_file),
+    ):
+        if path.is_file():
+            _keep_weights(run.stage(stage), part, read(path))
     logger.info("start: coding %.1f h", corpus.hours)
     code_corpus(corpus, tokenizer / TOKENIZER, tokenizer / CODES)
     save_table(speaker / VECTORS, own_vectors(corpus, speaker / SPEAKER))

@@ -24,7 +24,7 @@ LEARNT = ("flow", "vocoder", "speech-lm")
 @pytest.fixture(scope="module")
 def second_run(toy_model: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     root = tmp_path_factory.mktemp("second") / "run"
-    command("train", "corpus", str(root), str(clips), "--recipe", str(toy_model / "recipe.json"))
+    command("train", "corpus", str(root), str(clips), "--recipe", str(toy_model / "training" / "recipe.json"))
     command("train", "start-from", str(root), "--model", str(toy_model))
     return RunFolder(root)
 

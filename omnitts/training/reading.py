@@ -1,0 +1,94 @@
+"""Reading: the tokenizer's spelling reader in a file of its own, and the times of words it gives for a coded corpus.
+
+Codes and texts in; for each utterance the codes at which the bytes of its text are said. Needs no sound: the reader
+hears codes alone, so a run that took over its tokenizer can be aligned as well.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from omnitts.errors import InputError
+from omnitts.training.alignment import FloatRow, byte_times, label_times, log_probabilities
+from omnitts.training.labels import Alphabet, Speller
+from omnitts.training.recipe import TokenizerRecipe
+from omnitts.training.store import CorpusStore
+from omnitts.training.tokenizer_network import SpellingReader
+
+logger = logging.getLogger(__name__)
+
+READER: Final = "spelling_reader.safetensors"
+_TIMES: Final = "times.npy"
+
+
+def keep_reader(reader: SpellingReader, alphabet: Alphabet, folder: Path) -> None:
+    """Writes the reader and its alphabet."""
+    aside = folder / f"part-{READER}"
+    state = {name: value.detach().half().contiguous() for name, value in reader.state_dict().items()}
+    save_file(state, aside, metadata={"symbols": json.dumps(alphabet.symbols)})
+    aside.replace(folder / READER)
+
+
+def open_reader(path: Path, recipe: TokenizerRecipe) -> tuple[SpellingReader, Alphabet]:
+    """What `keep_reader` wrote. Raises `InputError` when it is damaged or of other sizes than the recipe's."""
+    try:
+        with safe_open(path, "pt") as file:
+            alphabet = Alphabet(tuple(json.loads(file.metadata()["symbols"])))
+        reader = SpellingReader(recipe, alphabet.size)
+        reader.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"the spelling reader cannot be opened ({reason})", where=str(path)) from error
+    return reader.eval(), alphabet
+
+
+def text_times(
+    folder: Path, recipe: TokenizerRecipe, corpus: CorpusStore, codes: NDArray[np.int16], texts: Sequence[str]
+) -> list[FloatRow] | list[None]:
+    """For each utterance the code at which each byte of its text (as spoken) is said; computed once.
+
+    Kept in ``folder``. None for all when ``folder`` holds no reader.
+    """
+    ends = np.cumsum([len(text.encode()) for text in texts])
+    if (folder / _TIMES).is_file():
+        flat = np.load(folder / _TIMES, allow_pickle=False)
+        if len(flat) == ends[-1]:
+            return list(np.split(flat, ends[:-1]))
+    if not (folder / READER).is_file():
+        logger.warning("%s holds no %s: nobody knows when each word is spoken", folder, READER)
+        return [None] * len(texts)
+    reader, alphabet = open_reader(folder / READER, recipe)
+    speller = Speller(recipe.labels)
+    sizes: dict[tuple[str, str], int] = {}
+
+    def labels_of(text: str, accent: str) -> list[int]:
+        return alphabet.labels(speller.spell(text, accent))
+
+    found = []
+    for utterance, text in zip(corpus.utterances, texts, strict=True):
+
+        def count(word: str, accent: str = utterance.accent) -> int:
+            """How many labels a word has by itself."""
+            if (word, accent) not in sizes:
+                sizes[word, accent] = len(labels_of(word, accent))
+            return sizes[word, accent]
+
+        own = torch.from_numpy(codes[utterance.offset : utterance.offset + utterance.num_codes].astype(np.int64))
+        with torch.no_grad():
+            logits = reader(reader.quantiser.rounded_of(own[None]), torch.ones(1, len(own), 1))[0]
+        times = label_times(log_probabilities(logits), labels_of(utterance.text, utterance.accent))
+        found.append(byte_times(text, times, count, utterance.num_codes))
+    aside = folder / f"part-{_TIMES}"
+    np.save(aside, np.concatenate(found))
+    aside.replace(folder / _TIMES)
+    return found
