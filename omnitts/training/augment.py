@@ -1,7 +1,8 @@
 """Augmentation for the speech tokenizer: another pace, another throat, another level, stretches that cannot be heard.
 
-In and out: features of one clip, (4 K, 128) log-mel and (2 K, 80) mel. What changes the sound changes both alike; what
-hides it (masks, noise) changes only what the tokenizer hears. Chance is torch's global generator.
+In and out: (4 K, 128) log-mel of one clip, (2 K, 80) mel, and the (2 K, W) states of a recogniser that heard it. What
+changes the sound changes both mels alike; what hides it (masks, noise) changes only what the tokenizer hears; words,
+and so the recogniser's states, only change their pace. Chance is torch's global generator.
 Sources: arXiv 1904.08779 (masks), Jaitly and Hinton 2013 (frequency warping).
 """
 
@@ -34,8 +35,8 @@ class Augmentation:
     band_mask_bands: int = 14
 
 
-def augmented(log_mel: Tensor, mel: Tensor, how: Augmentation) -> tuple[Tensor, Tensor]:
-    """Both features of a clip of another pace: their lengths are again 4 and 2 frames to a code."""
+def augmented(log_mel: Tensor, mel: Tensor, states: Tensor, how: Augmentation) -> tuple[Tensor, Tensor, Tensor]:
+    """All features of a clip of another pace: their lengths are again 4, 2 and 2 frames to a code."""
     num_codes = max(1, round(len(mel) // KINDS["mel"].frames * (1 + how.pace * _drawn())))
     throat, level = 1 + how.throat * _drawn(), how.level * _drawn()
     heard = _resized(log_mel, KINDS["log_mel"].frames * num_codes, throat) + level
@@ -48,7 +49,8 @@ def augmented(log_mel: Tensor, mel: Tensor, how: Augmentation) -> tuple[Tensor, 
     for _ in range(how.band_masks):
         start, stop = _stretch(heard.shape[1], how.band_mask_bands)
         heard[:, start:stop] = quiet
-    return heard, wanted
+    kept = _resized(states, len(wanted), 1.0) if states.shape[1] else states.new_zeros(len(wanted), 0)
+    return heard, wanted, kept
 
 
 def _resized(frames: Tensor, num_frames: int, throat: float) -> Tensor:

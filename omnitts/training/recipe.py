@@ -42,6 +42,7 @@ class TokenizerRecipe:
     reader_blocks: int = 3
     mel_blocks: int = 3
     mel_weight: float = 1.0
+    asr_weight: float = 0.0  # of rebuilding what whisper's encoder hears (`asr_teacher`)
     dropout: float = 0.0  # of what the spelling reader hears
     augment: bool = False  # other paces, throats and levels, masks (`augment`)
     labels: str = "phonemes"  # or characters
@@ -147,11 +148,12 @@ class Recipe:
 
 CPU: Final = Recipe(
     tokenizer=TokenizerRecipe(
-        Plan(8000, 40.0, 1.5e-3, average=0.998, bf16=True),
+        Plan(6000, 40.0, 1.5e-3, average=0.998, bf16=True),
         levels=(8, 5, 5, 4),
         width=192,
         reader_blocks=1,
         mel_weight=0.5,
+        asr_weight=2.0,
         dropout=0.1,
         augment=True,
     ),

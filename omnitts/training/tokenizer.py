@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from omnitts.errors import InputError
 from omnitts.models.codec.loading import TOKENIZER
 from omnitts.models.codec.onnx_session import OnnxNetwork
+from omnitts.training.asr_teacher import AsrStates, asr_states
 from omnitts.training.augment import Augmentation, augmented
 from omnitts.training.batching import batches_of
 from omnitts.training.labels import Alphabet, Speller, unblank
@@ -44,8 +45,10 @@ class TokenizerStage:
 
     name = STAGE
 
-    def __init__(self, corpus: CorpusStore, recipe: TokenizerRecipe, seed: int) -> None:
-        self._corpus, self._recipe, self._seed = corpus, recipe, seed
+    def __init__(
+        self, corpus: CorpusStore, recipe: TokenizerRecipe, seed: int, states: AsrStates | None = None
+    ) -> None:
+        self._corpus, self._recipe, self._seed, self._states = corpus, recipe, seed, states
         speller = Speller(recipe.labels)
         spellings = [speller.spell(utterance.text, utterance.accent) for utterance in corpus.utterances]
         self.alphabet = Alphabet.of(spellings)
@@ -74,8 +77,10 @@ class TokenizerStage:
     def losses(self, batch: Batch, step: int) -> Losses:
         device = self.tokenizer.mel_out.weight.device
         clips = [self._clip(index) for index in batch]
-        num_codes = torch.tensor([len(mel) // KINDS["mel"].frames for _, mel in clips], device=device)
-        log_mel, mel = (_padded(list(rows)).to(device) for rows in zip(*clips, strict=True))  # (B, T, 128), (B, F, 80)
+        num_codes = torch.tensor([len(mel) // KINDS["mel"].frames for _, mel, _ in clips], device=device)
+        log_mel, mel, states = (
+            _padded(list(rows)).to(device) for rows in zip(*clips, strict=True)
+        )  # (B, frames, width)
         rounded = self.tokenizer.encoder(log_mel.transpose(1, 2), 4 * num_codes)
         logits, rebuilt = self.tokenizer.read(rounded, mel, num_codes)
         targets = [self._labels[i] for i in batch]
@@ -86,19 +91,26 @@ class TokenizerStage:
             torch.tensor([len(labels) for labels in targets], device=device),
             zero_infinity=True,
         )
-        outside = torch.arange(mel.shape[1], device=device)[None] >= 2 * num_codes[:, None]
-        likeness = (rebuilt - mel).abs().masked_fill(outside.unsqueeze(-1), 0.0).sum() / (2 * num_codes.sum() * 80)
+        inside = (torch.arange(mel.shape[1], device=device)[None] < 2 * num_codes[:, None]).unsqueeze(-1)
+        likeness = _mean_inside((rebuilt - mel).abs(), inside)
         losses = {"loss": spelling + self._recipe.mel_weight * likeness, "spelling": spelling, "mel": likeness}
+        if self._states is not None:
+            off = _mean_inside((self.tokenizer.asr_states(rounded, num_codes) - states).square(), inside)
+            losses |= {"loss": losses["loss"] + self._recipe.asr_weight * off, "asr": off}
         if not self.tokenizer.training:
             losses |= self._measures(logits, rounded, num_codes, targets)
         return losses
 
-    def _clip(self, index: int) -> tuple[Tensor, Tensor]:
-        """What the tokenizer hears of a clip and the mel it should rebuild; in training never twice the same."""
+    def _clip(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What the tokenizer hears of a clip, and the mel and the recogniser's states that it should rebuild.
+
+        In training never twice the same; without a recogniser its states have no width.
+        """
         log_mel, mel = self._corpus.read("log_mel", index), self._corpus.read("mel", index)
+        states = mel[:, :0] if self._states is None else self._states.read(index)
         if self._recipe.augment and self.tokenizer.training:
-            return augmented(log_mel, mel, Augmentation())
-        return log_mel, mel
+            return augmented(log_mel, mel, states, Augmentation())
+        return log_mel, mel, states
 
     def _measures(self, logits: Tensor, rounded: Tensor, num_codes: Tensor, targets: list[list[int]]) -> Losses:
         """Label error rate of the greedy reading, and how many codes are in use (2 to the entropy)."""
@@ -127,7 +139,8 @@ def train_tokenizer(run: RunFolder, *, device: str = "cpu", steps: int | None = 
     recipe = run.recipe()
     corpus = CorpusStore(run.corpus)
     folder = run.stage(STAGE)
-    stage = TokenizerStage(corpus, recipe.tokenizer, recipe.seed)
+    states = asr_states(corpus, folder, threads=torch.get_num_threads()) if recipe.tokenizer.asr_weight else None
+    stage = TokenizerStage(corpus, recipe.tokenizer, recipe.seed, states)
     train(stage, recipe.tokenizer.plan, folder, recipe.seed, device=device, steps=steps)
     if steps is not None and steps < recipe.tokenizer.plan.steps:
         return
@@ -174,6 +187,11 @@ def read_codes(run: RunFolder, corpus: CorpusStore) -> NDArray[np.int16]:
         hint = "run `omnitts train tokenizer` again: the corpus has changed"
         raise InputError(f"{len(codes)} codes for a corpus of {corpus.num_codes}", where=str(path), hint=hint)
     return codes
+
+
+def _mean_inside(values: Tensor, inside: Tensor) -> Tensor:
+    """Mean of (B, F, W) over the frames (B, F, 1) inside their rows."""
+    return values.masked_fill(~inside, 0.0).sum() / (inside.sum() * values.shape[2])
 
 
 def _padded(rows: list[Tensor]) -> Tensor:

@@ -1,8 +1,9 @@
 """Speech tokenizer network: log-mel at 100 Hz -> one of a few hundred codes at 25 Hz, by finite scalar quantisation.
 
-Two readers hang on the codes while it learns: one spells the text (CTC), one rebuilds the mel given the clip's average
-sound. What both need, the codes must carry; who speaks comes from the average. Only the encoder is exported.
-Source of the quantiser: arXiv 2309.15505. Letters: B rows, T frames at 100 Hz, K codes, D width, M mel bands.
+Readers hang on the codes while it learns: one spells the text (CTC), one rebuilds the mel given the clip's average
+sound, one what a speech recogniser hears. What all need, the codes must carry; who speaks comes from the average. Only
+the encoder is exported. Source of the quantiser: arXiv 2309.15505. Letters: B rows, T frames at 100 Hz, K codes,
+D width, M mel bands.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from omnitts.training.asr_teacher import FRAMES_PER_CODE
+from omnitts.training.asr_teacher import WIDTH as ASR_WIDTH
 from omnitts.training.blocks import ConvStack, inside_mask
 from omnitts.training.recipe import TokenizerRecipe
 
@@ -120,6 +123,10 @@ class SpeechTokenizer(nn.Module):
         width = recipe.width
         self.encoder = CodeEncoder(recipe)
         self.reader = SpellingReader(recipe, num_labels)
+        self.asr: nn.ModuleDict | None = None
+        if recipe.asr_weight:
+            parts = {"first": nn.Linear(len(recipe.levels), width), "stack": ConvStack(width, recipe.mel_blocks)}
+            self.asr = nn.ModuleDict({**parts, "last": nn.Linear(width, FRAMES_PER_CODE * ASR_WIDTH)})
         self.style_in = nn.Linear(_OUT_MELS, _STYLE)
         self.style_out = nn.Linear(2 * _STYLE, width)
         self.mel_in = nn.Linear(len(recipe.levels), width)
@@ -136,6 +143,14 @@ class SpeechTokenizer(nn.Module):
         style = self.style_out(self._style(mel, num_codes))
         frames = self.mel_out(self.mel(self.mel_in(heard) + style[:, None], inside))
         return labels, frames.view(B, 2 * K, _OUT_MELS)
+
+    def asr_states(self, rounded: Tensor, num_codes: Tensor) -> Tensor:
+        """What the recogniser would hear, (B, 2 K, ASR_WIDTH), from codes alone."""
+        assert self.asr is not None, "the recipe has an asr_weight"
+        B, K, _ = rounded.shape
+        hidden = self.asr["first"](self.encoder.quantiser.centred(rounded))
+        states: Tensor = self.asr["last"](self.asr["stack"](hidden, inside_mask(num_codes, K)))
+        return states.view(B, FRAMES_PER_CODE * K, ASR_WIDTH)
 
     def _style(self, mel: Tensor, num_codes: Tensor) -> Tensor:
         """Mean and spread over time of a few projections of the mel: who speaks and how it was recorded."""
