@@ -2,10 +2,10 @@
 
     python benchmarks/codes.py RUN --clips heldout/speech.jsonl --limit 12
 
-Each clip is heard three times: as it is; its own mel through the run's vocoder; and the mel that the tokenizer's reader
-rebuilds from the clip's codes (and its average sound) through the same vocoder. The last bounds what any flow and
-speech LM on these codes can say clearly. Clips should be of sentences that the run never met. Prints WER (whisper-base),
-resemblyzer similarity to the voice's middle, and the share of wrong labels read from the codes.
+Each clip is heard three times: as it is; its own mel through the run's vocoder; and the mel that the tokenizer's
+reader rebuilds from the clip's codes (and its average sound) through the same vocoder. The last tells how clearly a
+flow and a speech LM on these codes can speak. Clips should be of sentences that the run never met. Prints WER
+(whisper-base), resemblyzer similarity to the voice's middle, and the share of wrong labels read from the codes.
 """
 
 from __future__ import annotations

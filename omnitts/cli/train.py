@@ -75,10 +75,10 @@ def start_from(
     The run needs the model's sizes: `omnitts train corpus RUN SOURCE... --recipe MODEL/training/recipe.json`.
     """
     run_folder = _open(run, threads)
-    from omnitts.engines.checkpoints import find_checkpoint
+    from omnitts.models.hub import find_folder
     from omnitts.training.warm_start import start_from as prepare
 
-    prepare(run_folder, find_checkpoint(model))
+    prepare(run_folder, find_folder(model))
 
 
 @app.command("tokenizer")

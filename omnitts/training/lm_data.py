@@ -118,7 +118,7 @@ class LmData:
             return ()
         added = num_bytes - len(utterance.byte_codes)  # the blank in front of one that follows
         starts = np.cumsum([0, *(self._coder.num_bytes(token) for token in ids[:-1])]) - added
-        # A token begins where its first letter does, which is behind its blank.
+        # Most tokens begin with a blank, and sound from the letter behind it.
         firsts = np.minimum(np.maximum(starts, 0) + 1, len(utterance.byte_codes) - 1)
         firsts[0] = 0
         return token_at_codes(utterance.byte_codes[firsts].tolist(), ids, len(utterance.codes), UNKNOWN)

@@ -269,7 +269,8 @@ def trained_weights(folder: Path, plan: Plan) -> tuple[dict[str, Tensor], int]:
         return state["average" if plan.average else "networks"], int(state["step"])
     if (folder / START).is_file():
         return _load(folder / START), 0
-    raise InputError("the stage has not been trained", where=str(folder))
+    hint = f"run `omnitts train {folder.name} {folder.parent}` first"
+    raise InputError("the stage has not been trained", where=str(folder), hint=hint)
 
 
 def _load(path: Path) -> dict[str, Any]:

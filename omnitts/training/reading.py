@@ -32,10 +32,11 @@ _TIMES: Final = "times.npy"
 
 
 def keep_reader(reader: SpellingReader, alphabet: Alphabet, folder: Path) -> None:
-    """Writes the reader and its alphabet."""
+    """Writes the reader and its alphabet; times that an older reader found are forgotten."""
     aside = folder / f"part-{READER}"
     state = {name: value.detach().half().contiguous() for name, value in reader.state_dict().items()}
     save_file(state, aside, metadata={"symbols": json.dumps(alphabet.symbols)})
+    (folder / _TIMES).unlink(missing_ok=True)
     aside.replace(folder / READER)
 
 

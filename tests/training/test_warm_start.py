@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from omnitts.cli import app as command_line
 from omnitts.errors import InputError
 from omnitts.models.layout import check_layout
+from omnitts.models.manifest import verify
 from omnitts.training.loop import CHECKPOINT, LOSSES, START, read_losses
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.warm_start import start_from
@@ -70,3 +72,30 @@ def test_other_sizes_are_told(toy_model: Path, clips: Path, tmp_path: Path, caps
     command("train", "start-from", str(root), "--model", str(toy_model))
     assert command_line.run(["train", "flow", str(root)]) == InputError.exit_code
     assert "other sizes" in capsys.readouterr().err
+
+
+def test_an_unfinished_run_hands_over_what_it_has(toy_run: RunFolder, clips: Path, tmp_path: Path) -> None:
+    """Front ends and vocoder, but neither flow nor speech LM: the next run takes the first and learns the rest."""
+    half = RunFolder(tmp_path / "half")
+    shutil.copytree(toy_run.root, half.root, ignore=shutil.ignore_patterns("flow", "speech-lm", "evaluation.json"))
+    parts = tmp_path / "parts"
+    assert command_line.run(["train", "export", str(half.root), "--out", str(parts)]) == InputError.exit_code
+    assert not parts.exists()
+    command("train", "export", str(half.root), "--out", str(parts), "--unfinished")
+    assert verify(parts).faults == tuple(f"{name} is missing" for name in check_layout(parts))
+    root = tmp_path / "next"
+    command("train", "corpus", str(root), str(clips), "--recipe", str(parts / "training" / "recipe.json"))
+    command("train", "start-from", str(root), "--model", str(parts))
+    for stage in ("flow", "speech-lm"):
+        assert not (root / stage / START).exists()
+        command("train", stage, str(root), "--threads", "1")
+    out = tmp_path / "model"
+    command("train", "export", str(root), "--out", str(out))
+    assert check_layout(out) == []
+    assert (out / "cosyvoice2" / "hift.pt").is_file()
+    assert "vocoder" not in (out / "MODEL_CARD.md").read_text().partition("Steps:")[2].partition("Seed")[0]
+
+
+def test_a_folder_without_front_ends_is_refused(toy_run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"speech_tokenizer_v2\.onnx"):
+        start_from(toy_run, tmp_path)
