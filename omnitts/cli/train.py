@@ -66,6 +66,9 @@ def corpus(
 def start_from(
     run: RunArgument,
     model: Annotated[str, typer.Option("--model", help="An exported model: a folder, or `small`.")],
+    learn_tokenizer: Annotated[
+        bool, typer.Option("--learn-tokenizer", help="The speech tokenizer learns on; flow and speech LM begin anew.")
+    ] = False,
     threads: ThreadsOption = 1,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -78,7 +81,7 @@ def start_from(
     from omnitts.models.hub import find_folder
     from omnitts.training.warm_start import start_from as prepare
 
-    prepare(run_folder, find_folder(model))
+    prepare(run_folder, find_folder(model), learn_tokenizer=learn_tokenizer)
 
 
 @app.command("tokenizer")

@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 MODEL_NAME: Final = "omnitts-small"
 CARD: Final = "MODEL_CARD.md"
 TRAINING_DIR: Final = "training"  # what only another run wants: recipe, silence, spelling reader
+TOKENIZER_WEIGHTS: Final = "tokenizer.safetensors"  # with all its readers, in an unfinished folder alone
 _SAMPLING: Final = {"do_sample": True, "temperature": 0.3, "top_k": 50}
 
 
@@ -72,6 +73,9 @@ def export_model(run: RunFolder, out: Path, *, dtype: str = "bf16", unfinished: 
             continue
         steps[stage] = write(run, aside, dtype_by_name(dtype))
     _write_settings(run, aside)
+    if unfinished and (run.root / TOKENIZER_STAGE / CHECKPOINT).is_file():
+        weights, _ = trained_weights(run.stage(TOKENIZER_STAGE), run.recipe().tokenizer.plan)
+        save_file(_halved(weights), aside / TRAINING_DIR / TOKENIZER_WEIGHTS)
     if steps.keys() == _PARTS.keys():
         _write_card(run, aside, steps)
         load_mouth(aside)

@@ -148,7 +148,7 @@ class Recipe:
 
 CPU: Final = Recipe(
     tokenizer=TokenizerRecipe(
-        Plan(6000, 40.0, 1.5e-3, average=0.998, bf16=True),
+        Plan(20_000, 40.0, 1.5e-3, average=0.998, bf16=True),
         levels=(8, 5, 5, 4),
         width=192,
         reader_blocks=1,
@@ -159,7 +159,7 @@ CPU: Final = Recipe(
     ),
     speaker=SpeakerRecipe(Plan(1500, 60.0, 1e-3, average=0.998, bf16=True)),
     flow=FlowRecipe(
-        Plan(4000, 24.0, 1e-3, warmup_steps=200, average=0.999, bf16=True),
+        Plan(8000, 24.0, 1e-3, warmup_steps=200, average=0.999, bf16=True),
         channels=160,
         head_dim=40,
         num_mid_blocks=4,
@@ -170,7 +170,7 @@ CPU: Final = Recipe(
         Plan(4500, 8.0, 1.2e-3, average=0.998, bf16=True), base_channels=128, block_kernels=(3, 7), fused=True
     ),
     speech_lm=SpeechLmRecipe(
-        Plan(12_000, 60.0, 1.5e-3, warmup_steps=400, weight_decay=0.05, average=0.999, bf16=True),
+        Plan(40_000, 60.0, 1.5e-3, warmup_steps=400, weight_decay=0.05, average=0.999, bf16=True),
         intermediate_size=768,
         joined_share=0.5,
         learn_reference=True,

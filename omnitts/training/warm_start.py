@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from omnitts.errors import InputError
 from omnitts.models.codec.loading import FLOW, HIFT, SPEAKER, TOKENIZER
 from omnitts.models.layout import CODEC_DIR
-from omnitts.training.export import TRAINING_DIR
+from omnitts.training.export import TOKENIZER_WEIGHTS, TRAINING_DIR
 from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.loop import CHECKPOINT, START, save_aside
 from omnitts.training.reading import READER
@@ -39,14 +40,16 @@ logger = logging.getLogger(__name__)
 _STAGES: Final = (TOKENIZER_STAGE, SPEAKER_STAGE, TEXT_STAGE, FLOW_STAGE, VOCODER_STAGE, LM_STAGE)
 
 
-def start_from(run: RunFolder, model: Path) -> None:
+def start_from(run: RunFolder, model: Path, *, learn_tokenizer: bool = False) -> None:
     """Prepares every stage of a run whose corpus is ready. Raises `InputError` when a stage has begun already.
 
     The front ends must be there; what else an unfinished model lacks is learnt from nothing. Whether the sizes are the
-    recipe's is told when a stage loads the weights.
+    recipe's is told when a stage loads the weights. ``learn_tokenizer``: the speech tokenizer learns on, so its codes
+    get another meaning, and of the model's other parts only speaker encoder, text tokenizer and vocoder are taken.
     """
     codec, notes = model / CODEC_DIR, model / TRAINING_DIR
-    missing = [path.name for path in (codec / TOKENIZER, codec / SPEAKER, notes / SILENCE) if not path.is_file()]
+    needed = [codec / TOKENIZER, codec / SPEAKER, notes / (TOKENIZER_WEIGHTS if learn_tokenizer else SILENCE)]
+    missing = [path.name for path in needed if not path.is_file()]
     if missing:
         hint = "give a folder made with `omnitts train export`"
         raise InputError(f"{', '.join(missing)} missing", where=str(model), hint=hint)
@@ -56,31 +59,37 @@ def start_from(run: RunFolder, model: Path) -> None:
     if begun:
         hint = "start another run folder, or delete those of these stages"
         raise InputError(f"{', '.join(begun)} have been trained here already", where=str(run.root), hint=hint)
-    tokenizer, speaker = run.stage(TOKENIZER_STAGE), run.stage(SPEAKER_STAGE)
-    for path, folder in (
-        (codec / TOKENIZER, tokenizer), (notes / SILENCE, tokenizer), (notes / READER, tokenizer),
-        (codec / SPEAKER, speaker), *((model / name, run.stage(TEXT_STAGE)) for name in TEXT_FILES),
-    ):  # fmt: skip
-        if path.is_file():
-            shutil.copy(path, folder / path.name)
-    for path, stage, part, read in (
-        (codec / FLOW, FLOW_STAGE, "flow", _pickled),
-        (codec / HIFT, VOCODER_STAGE, "hift", _pickled),
-        (model / "model.safetensors", LM_STAGE, "model", load_file),
-    ):
-        if path.is_file():
-            _keep_weights(run.stage(stage), part, read(path))
+    speaker = run.stage(SPEAKER_STAGE)
+    _take([codec / SPEAKER], speaker)
+    _take([model / name for name in TEXT_FILES], run.stage(TEXT_STAGE))
+    logger.info("start: hearing the voices of %.1f h", corpus.hours)
+    save_table(speaker / VECTORS, own_vectors(corpus, speaker / SPEAKER))
+    _begin_with(run.stage(VOCODER_STAGE), "hift.", codec / HIFT)
+    tokenizer = run.stage(TOKENIZER_STAGE)
+    if learn_tokenizer:
+        _begin_with(tokenizer, "", notes / TOKENIZER_WEIGHTS)
+        return
+    _take([codec / TOKENIZER, notes / SILENCE, notes / READER], tokenizer)
     logger.info("start: coding %.1f h", corpus.hours)
     code_corpus(corpus, tokenizer / TOKENIZER, tokenizer / CODES)
-    save_table(speaker / VECTORS, own_vectors(corpus, speaker / SPEAKER))
+    _begin_with(run.stage(FLOW_STAGE), "flow.", codec / FLOW)
+    _begin_with(run.stage(LM_STAGE), "model.", model / "model.safetensors")
+
+
+def _take(files: Sequence[Path], folder: Path) -> None:
+    """Copies those of the files that are there."""
+    for path in files:
+        if path.is_file():
+            shutil.copy(path, folder / path.name)
+
+
+def _begin_with(folder: Path, prefix: str, path: Path) -> None:
+    """Weights of a file, if it is there, as the beginning of a stage: in float32, named as in the stage's networks."""
+    if path.is_file():
+        weights = load_file(path) if path.suffix == ".safetensors" else _pickled(path)
+        save_aside({f"{prefix}{name}": value.float() for name, value in weights.items()}, folder / START)
 
 
 def _pickled(path: Path) -> dict[str, Tensor]:
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
-
-
-def _keep_weights(folder: Path, part: str, weights: dict[str, Tensor]) -> None:
-    """In float32, under the names of the stage's networks."""
-    named = {f"{part}.{name}": value.float() for name, value in weights.items()}
-    save_aside(named, folder / START)

@@ -91,7 +91,7 @@ def test_the_reference_is_another_utterance_of_the_speaker(toy_run: RunFolder) -
     data = data_of(toy_run)
     for index in range(12):
         for seed in range(8):
-            choice = data._choose(index, random.Random(seed))
+            choice = data._choose(index, random.Random(seed), alone=False)
             assert choice.spoken[0] == index
             assert choice.reference not in choice.spoken
             speakers = {data.utterances[place].speaker for place in (choice.reference, *choice.spoken)}

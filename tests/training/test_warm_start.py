@@ -96,6 +96,21 @@ def test_an_unfinished_run_hands_over_what_it_has(toy_run: RunFolder, clips: Pat
     assert "vocoder" not in (out / "MODEL_CARD.md").read_text().partition("Steps:")[2].partition("Seed")[0]
 
 
+def test_the_tokenizer_may_learn_on(toy_run: RunFolder, clips: Path, tmp_path: Path) -> None:
+    parts, root = tmp_path / "parts", tmp_path / "next"
+    command("train", "export", str(toy_run.root), "--out", str(parts), "--unfinished")
+    command("train", "corpus", str(root), str(clips), "--recipe", str(parts / "training" / "recipe.json"))
+    command("train", "start-from", str(root), "--model", str(parts), "--learn-tokenizer")
+    assert not (root / "tokenizer" / "codes.bin").exists()
+    assert not (root / "flow" / START).exists()  # it knows the old codes
+    assert (root / "vocoder" / START).exists()
+    command("train", "tokenizer", str(root), "--threads", "1")
+    losses = [[entry["loss"] for entry in read_losses(run / "tokenizer" / LOSSES) if "loss" in entry]
+              for run in (root, toy_run.root)]  # fmt: skip
+    assert losses[0][0] < np.mean(losses[1][:3])
+    assert (root / "tokenizer" / "codes.bin").is_file()
+
+
 def test_a_folder_without_front_ends_is_refused(toy_run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"speech_tokenizer_v2\.onnx"):
         start_from(toy_run, tmp_path)
