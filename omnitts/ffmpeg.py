@@ -108,10 +108,10 @@ def installation() -> Installation:
         except (OSError, subprocess.SubprocessError) as error:
             raise FfmpegError(f"ffmpeg does not run ({error})", where=program, hint="install it again") from error
         said.append(done.stdout.decode(errors="replace"))
-    words = said[0].split()  # "ffmpeg version 7.1 Copyright ..."
+    words = said[0].split()  # "ffmpeg version 7.1 Copyright ...", or n7.1-2-gabc where it was built from a tag
     listed = (line.split() for line in said[1].splitlines())  # " A....D aac   AAC (Advanced Audio Coding)"
     encoders = frozenset(parts[1] for parts in listed if len(parts) > 1 and parts[0].startswith("A"))
-    return Installation(program, words[2] if len(words) > 2 else "unknown", encoders)
+    return Installation(program, words[2].removeprefix("n") if len(words) > 2 else "unknown", encoders)
 
 
 def probe(path: Path) -> Probe:

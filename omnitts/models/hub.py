@@ -117,9 +117,8 @@ def find_folder(reference: str, *, revision: str | None = None) -> Path:
         raise ModelError("no model folder of this name", where=reference, hint=hint)
     if known is BUNDLED:
         if bundled_model() is None:
-            raise ModelError(
-                "this installation came without the small model", where=reference, hint="reinstall omnitts"
-            )
+            hint = "get a full one: omnitts models pull 2b (5.5 GB), or give a folder with --model"
+            raise ModelError("this installation came without the small model", where=reference, hint=hint)
         return bundled_folder()
     repo = known.repo if known else reference
     for candidate in (store_folder(repo, revision), store_folder(repo, None)):

@@ -138,7 +138,9 @@ def _write_vocoder(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
 def _write_tokenizer(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
     shutil.copy(run.need(TOKENIZER_STAGE, TOKENIZER), folder / CODEC_DIR / TOKENIZER)
     shutil.copy(run.need(TOKENIZER_STAGE, SILENCE), folder / TRAINING_DIR / SILENCE)
-    shutil.copy(run.need(TOKENIZER_STAGE, READER), folder / TRAINING_DIR / READER)
+    reader = run.root / TOKENIZER_STAGE / READER
+    if reader.is_file():  # a tokenizer taken over from elsewhere may have come without
+        shutil.copy(reader, folder / TRAINING_DIR / READER)
     return _step(run.root / TOKENIZER_STAGE / CHECKPOINT)
 
 
