@@ -12,7 +12,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from omnitts.errors import ModelError
-from omnitts.models.hub import BUNDLED, DEFAULT_REVISION, KNOWN_MODELS, check_repo, find_known, store_folder
+from omnitts.models.hub import (
+    BUNDLED,
+    DEFAULT_REVISION,
+    KNOWN_MODELS,
+    check_repo,
+    find_folder,
+    find_known,
+    store_folder,
+)
 from omnitts.models.layout import MANIFEST_FILE, PARTIAL_DIR, check_layout, kind_of
 from omnitts.models.manifest import Manifest, read_manifest, write_manifest
 from omnitts.models.transfer import RemoteFile, Transfer, hub_endpoint, hub_errors
@@ -34,6 +42,7 @@ def pull(reference: str, revision: str | None = None, progress: Progress | None 
     repo = check_repo(reference)
     known = find_known(repo)
     if known is BUNDLED:
+        find_folder(reference)  # says so when this installation has none
         raise ModelError("it comes with omnitts, there is nothing to fetch", where=reference, hint="--model small")
     asked = revision or (known.revision if known else DEFAULT_REVISION)
     commit, files = _look_up(repo, asked)

@@ -81,8 +81,9 @@ def test_there_is_nothing_to_pull_or_remove(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_stripped_installation_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("omnitts.models.hub.preset_dir", lambda kind: tmp_path / kind)
-    with pytest.raises(ModelError, match="without the small model"):
-        find_folder("small")
+    for look in (find_folder, pull):
+        with pytest.raises(ModelError, match="without the small model"):
+            look("small")
     with pytest.raises(ModelError, match="no checkpoint"):
         find_checkpoint("")
 
