@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -58,5 +58,14 @@ def export(
         for logger, level in zip(chatty, levels, strict=True):
             logger.setLevel(level)
     assert program is not None
-    onnx.save(program.model_proto, str(aside))
+    onnx.save(without_notes(program.model_proto), str(aside))
     aside.replace(path)
+
+
+def without_notes(model: Any) -> Any:
+    """The same ONNX model less the exporter's notes: each node carries a stack trace with the paths of this machine."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    return model

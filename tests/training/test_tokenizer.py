@@ -129,3 +129,10 @@ def test_a_restarted_stage_makes_the_same_losses(toy_run: RunFolder, tmp_path: P
         train(TokenizerStage(corpus, TOY.tokenizer, 0), plan, tmp_path / "parts", 0, steps=stop)
     assert read_losses(tmp_path / "parts" / LOSSES) == read_losses(tmp_path / "whole" / LOSSES)
     assert (toy_run.root / STAGE / CODES).stat().st_size == 2 * corpus.num_codes
+
+
+def test_an_exported_file_knows_nothing_of_the_machine_it_was_made_on(toy_run: RunFolder) -> None:
+    for file in (toy_run.root / "tokenizer" / TOKENIZER, toy_run.root / "speaker" / "campplus.onnx"):
+        data = file.read_bytes()
+        assert b"stack_trace" not in data
+        assert str(Path(__file__).parent.parent.parent).encode() not in data
