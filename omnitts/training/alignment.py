@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 FloatRow = NDArray[np.float32]
@@ -82,8 +81,3 @@ def token_at_codes(starts: Sequence[float], ids: Sequence[int], num_codes: int, 
     places = np.searchsorted(np.asarray(starts), codes, side="right") - 1
     silent = (places < 0) | (codes > starts[-1] + _LAST_TOKEN_CODES)
     return tuple(np.where(silent, unknown, np.asarray(ids)[places.clip(min=0)]).tolist())
-
-
-def log_probabilities(logits: torch.Tensor) -> NDArray[np.float32]:
-    """(K, V) for `label_times`."""
-    return logits.detach().float().log_softmax(-1).numpy()

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from omnitts.audio import Waveform, resample
-from omnitts.errors import DependencyError
 from omnitts.pipeline.check.asr_models import find_asr_model
+from omnitts.pipeline.check.transcribe import open_whisper
 from omnitts.training.store import CODE_S, FRONT_RATE, WAVE_RATE, CorpusStore
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ _WINDOW_S: Final = 30.0
 _GAP_S: Final = 0.4  # between clips that share a window
 _WINDOWS_TO_LEARN_FROM: Final = 40
 _SAY_EVERY_S: Final = 30.0
-_BASIS: Final = "asr_basis.npz"
 _TABLE: Final = "asr_states.bin"
 
 Half = NDArray[np.float16]
@@ -65,7 +64,7 @@ def asr_states(corpus: CorpusStore, folder: Path, *, model: str = "base", thread
         whisper = _open(model, threads)
         aside = path.with_suffix(".part")
         table = np.memmap(aside, dtype=np.float16, mode="w+", shape=(num_frames, WIDTH))
-        _fill(table, corpus, whisper, folder)
+        _fill(table, corpus, whisper)
         table.flush()
         del table
         aside.replace(path)
@@ -73,14 +72,10 @@ def asr_states(corpus: CorpusStore, folder: Path, *, model: str = "base", thread
 
 
 def _open(model: str, threads: int) -> WhisperModel:
-    try:
-        from faster_whisper import WhisperModel
-    except ImportError as error:
-        raise DependencyError("faster-whisper is not installed", hint="pip install faster-whisper") from error
-    return WhisperModel(str(find_asr_model(model).folder), device="cpu", compute_type="int8", cpu_threads=threads)
+    return open_whisper(find_asr_model(model), threads=threads)
 
 
-def _fill(table: Half, corpus: CorpusStore, whisper: WhisperModel, folder: Path) -> None:
+def _fill(table: Half, corpus: CorpusStore, whisper: WhisperModel) -> None:
     """Window by window; the first ones are kept until the directions are known."""
     waiting: list[tuple[int, NDArray[np.float32]]] = []
     basis: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
@@ -92,7 +87,6 @@ def _fill(table: Half, corpus: CorpusStore, whisper: WhisperModel, folder: Path)
             continue
         if basis is None:
             basis = _directions(np.concatenate([states for _, states in waiting]))
-            np.savez(folder / _BASIS, mean=basis[0], directions=basis[1])
         for index, states in waiting:
             start = FRAMES_PER_CODE * corpus.utterances[index].offset
             table[start : start + len(states)] = (states - basis[0]) @ basis[1]

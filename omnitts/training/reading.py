@@ -19,11 +19,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from omnitts.errors import InputError
-from omnitts.training.alignment import FloatRow, byte_times, label_times, log_probabilities
+from omnitts.training.alignment import FloatRow, byte_times, label_times
 from omnitts.training.labels import Alphabet, Speller
 from omnitts.training.recipe import TokenizerRecipe
 from omnitts.training.store import CorpusStore
-from omnitts.training.tokenizer_network import SpellingReader
+from omnitts.training.tokenizer_network import CodeReader, spelling_reader
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ READER: Final = "spelling_reader.safetensors"
 _TIMES: Final = "times.npy"
 
 
-def keep_reader(reader: SpellingReader, alphabet: Alphabet, folder: Path) -> None:
+def keep_reader(reader: CodeReader, alphabet: Alphabet, folder: Path) -> None:
     """Writes the reader and its alphabet; times that an older reader found are forgotten."""
     aside = folder / f"part-{READER}"
     state = {name: value.detach().half().contiguous() for name, value in reader.state_dict().items()}
@@ -40,12 +40,12 @@ def keep_reader(reader: SpellingReader, alphabet: Alphabet, folder: Path) -> Non
     aside.replace(folder / READER)
 
 
-def open_reader(path: Path, recipe: TokenizerRecipe) -> tuple[SpellingReader, Alphabet]:
+def open_reader(path: Path, recipe: TokenizerRecipe) -> tuple[CodeReader, Alphabet]:
     """What `keep_reader` wrote. Raises `InputError` when it is damaged or of other sizes than the recipe's."""
     try:
         with safe_open(path, "pt") as file:
             alphabet = Alphabet(tuple(json.loads(file.metadata()["symbols"])))
-        reader = SpellingReader(recipe, alphabet.size)
+        reader = spelling_reader(recipe, alphabet.size)
         reader.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = str(error).partition("\n")[0]
@@ -87,7 +87,7 @@ def text_times(
         own = torch.from_numpy(codes[utterance.offset : utterance.offset + utterance.num_codes].astype(np.int64))
         with torch.no_grad():
             logits = reader(reader.quantiser.rounded_of(own[None]), torch.ones(1, len(own), 1))[0]
-        times = label_times(log_probabilities(logits), labels_of(utterance.text, utterance.accent))
+        times = label_times(logits.log_softmax(-1).numpy(), labels_of(utterance.text, utterance.accent))
         found.append(byte_times(text, times, count, utterance.num_codes))
     aside = folder / f"part-{_TIMES}"
     np.save(aside, np.concatenate(found))

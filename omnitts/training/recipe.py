@@ -129,7 +129,7 @@ class SpeechLmRecipe:
     joined_most: int = 6
     reference_s: tuple[float, float] = (2.0, 10.0)
     alone_epochs: int = 0  # the first passes speak single utterances: short ones show sooner how sound follows text
-    guide_weight: float = 0.0  # of telling which text tokens sound now and next (needs the tokenizer's own training)
+    guide_weight: float = 0.0  # of telling which text tokens sound now and next (needs the tokenizer's spelling reader)
     learn_reference: bool = False  # the codes of the reference too: the same task, its voice unknown
 
 

@@ -97,22 +97,27 @@ class ExportedTokenizer(nn.Module):
         return self.encoder.quantiser.codes(self.encoder(feats, feats_length)).to(torch.int32)
 
 
-class SpellingReader(nn.Module):
-    """Label logits (CTC) from the codes alone."""
+class CodeReader(nn.Module):
+    """A few numbers per code, from the codes alone."""
 
-    def __init__(self, recipe: TokenizerRecipe, num_labels: int) -> None:
+    def __init__(self, recipe: TokenizerRecipe, num_blocks: int, num_out: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.quantiser = Quantiser(recipe.levels)
-        self.dropout = nn.Dropout(recipe.dropout)
+        self.dropout = nn.Dropout(dropout)
         self.first = nn.Linear(len(recipe.levels), recipe.width)
-        self.stack = ConvStack(recipe.width, recipe.reader_blocks)
-        self.last = nn.Linear(recipe.width, num_labels)
+        self.stack = ConvStack(recipe.width, num_blocks)
+        self.last = nn.Linear(recipe.width, num_out)
 
     def forward(self, rounded: Tensor, inside: Tensor) -> Tensor:
-        """(B, K, d) rounded numbers, (B, K, 1) ones inside each row -> (B, K, labels)"""
+        """(B, K, d) rounded numbers, (B, K, 1) ones inside each row -> (B, K, num_out)"""
         hidden = self.dropout(self.first(self.quantiser.centred(rounded)))
-        logits: Tensor = self.last(self.dropout(self.stack(hidden, inside)))
-        return logits
+        numbers: Tensor = self.last(self.dropout(self.stack(hidden, inside)))
+        return numbers
+
+
+def spelling_reader(recipe: TokenizerRecipe, num_labels: int) -> CodeReader:
+    """The reader whose numbers are label logits (CTC)."""
+    return CodeReader(recipe, recipe.reader_blocks, num_labels, recipe.dropout)
 
 
 class SpeechTokenizer(nn.Module):
@@ -122,11 +127,10 @@ class SpeechTokenizer(nn.Module):
         super().__init__()
         width = recipe.width
         self.encoder = CodeEncoder(recipe)
-        self.reader = SpellingReader(recipe, num_labels)
-        self.asr: nn.ModuleDict | None = None
+        self.reader = spelling_reader(recipe, num_labels)
+        self.asr: CodeReader | None = None
         if recipe.asr_weight:
-            parts = {"first": nn.Linear(len(recipe.levels), width), "stack": ConvStack(width, recipe.mel_blocks)}
-            self.asr = nn.ModuleDict({**parts, "last": nn.Linear(width, FRAMES_PER_CODE * ASR_WIDTH)})
+            self.asr = CodeReader(recipe, recipe.mel_blocks, FRAMES_PER_CODE * ASR_WIDTH)
         self.style_in = nn.Linear(_OUT_MELS, _STYLE)
         self.style_out = nn.Linear(2 * _STYLE, width)
         self.mel_in = nn.Linear(len(recipe.levels), width)
@@ -148,8 +152,7 @@ class SpeechTokenizer(nn.Module):
         """What the recogniser would hear, (B, 2 K, ASR_WIDTH), from codes alone."""
         assert self.asr is not None, "the recipe has an asr_weight"
         B, K, _ = rounded.shape
-        hidden = self.asr["first"](self.encoder.quantiser.centred(rounded))
-        states: Tensor = self.asr["last"](self.asr["stack"](hidden, inside_mask(num_codes, K)))
+        states: Tensor = self.asr(rounded, inside_mask(num_codes, K))
         return states.view(B, FRAMES_PER_CODE * K, ASR_WIDTH)
 
     def _style(self, mel: Tensor, num_codes: Tensor) -> Tensor:

@@ -11,11 +11,10 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 
 from omnitts.errors import InputError
 from omnitts.models.codec.loading import FLOW, HIFT, SPEAKER, TOKENIZER
@@ -86,10 +85,6 @@ def _take(files: Sequence[Path], folder: Path) -> None:
 def _begin_with(folder: Path, prefix: str, path: Path) -> None:
     """Weights of a file, if it is there, as the beginning of a stage: in float32, named as in the stage's networks."""
     if path.is_file():
-        weights = load_file(path) if path.suffix == ".safetensors" else _pickled(path)
+        is_pickle = path.suffix == ".pt"
+        weights = torch.load(path, map_location="cpu", weights_only=True) if is_pickle else load_file(path)
         save_aside({f"{prefix}{name}": value.float() for name, value in weights.items()}, folder / START)
-
-
-def _pickled(path: Path) -> dict[str, Tensor]:
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state

@@ -65,6 +65,27 @@ class Listener(Protocol):
     def is_rare(self, word: str) -> bool: ...
 
 
+def open_whisper(model: AsrModel, device: str = "cpu", compute_type: str = "auto", threads: int = 0) -> WhisperModel:
+    """Loads a recogniser: int8 on a CPU unless told otherwise. Raises `DependencyError` and `ModelError`."""
+    try:
+        from faster_whisper import WhisperModel
+    except ImportError as error:
+        raise DependencyError("faster-whisper is not installed", hint="pip install faster-whisper") from error
+    if compute_type == "auto":
+        compute_type = "float16" if device == "cuda" else "int8"
+    try:
+        return WhisperModel(
+            str(model.folder),
+            device=device,
+            compute_type=compute_type,
+            cpu_threads=threads or min(4, os.cpu_count() or 1),
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError(
+            f"the ASR model cannot be loaded ({error})", where=str(model.folder), hint="fetch it again"
+        ) from error
+
+
 class Transcriber:
     """A loaded recogniser. One call at a time; calls from different threads are the caller's to keep apart.
 
@@ -72,24 +93,8 @@ class Transcriber:
     """
 
     def __init__(self, model: AsrModel, device: str = "cpu", compute_type: str = "auto", threads: int = 0) -> None:
-        try:
-            from faster_whisper import WhisperModel
-        except ImportError as error:
-            raise DependencyError("faster-whisper is not installed", hint="pip install faster-whisper") from error
-        if compute_type == "auto":
-            compute_type = "float16" if device == "cuda" else "int8"
         self.model = model
-        try:
-            self._whisper: WhisperModel = WhisperModel(
-                str(model.folder),
-                device=device,
-                compute_type=compute_type,
-                cpu_threads=threads or min(4, os.cpu_count() or 1),
-            )
-        except (RuntimeError, ValueError, OSError) as error:
-            raise ModelError(
-                f"the ASR model cannot be loaded ({error})", where=str(model.folder), hint="fetch it again"
-            ) from error
+        self._whisper = open_whisper(model, device, compute_type, threads)
         self._tokenizers: dict[str, Tokenizer] = {}
 
     def transcribe(self, waveform: Waveform, language: str, *, careful: bool = False) -> Transcript:
