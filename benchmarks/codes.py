@@ -27,13 +27,14 @@ from omnitts.pipeline.check.transcribe import Transcriber
 from omnitts.training.codec_settings import hift_config_of
 from omnitts.training.corpus import features_of_wave
 from omnitts.training.export import vocoder_state
+from omnitts.training.hearing import open_ears
 from omnitts.training.labels import Speller, unblank
 from omnitts.training.listening import Ears, Heard, summary
 from omnitts.training.loop import load_weights
 from omnitts.training.manifest import read_recordings
 from omnitts.training.run_folder import RunFolder
-from omnitts.training.store import KINDS, WAVE_RATE, CorpusStore
-from omnitts.training.tokenizer import STAGE, TokenizerStage
+from omnitts.training.store import KINDS, WAVE_RATE
+from omnitts.training.tokenizer import STAGE, open_stage
 
 
 def main() -> None:
@@ -46,7 +47,8 @@ def main() -> None:
     options = parser.parse_args()
     run = RunFolder(options.run)
     recipe = run.recipe()
-    stage = TokenizerStage(CorpusStore(run.corpus), recipe.tokenizer, recipe.seed)
+    stage = open_stage(run)
+    recogniser = open_ears() if recipe.tokenizer.ear_layers else None
     load_weights(stage.networks, run.stage(STAGE), recipe.tokenizer.plan)
     tokenizer, speller = stage.tokenizer, Speller(recipe.tokenizer.labels)
     vocoder = Hift(hift_config_of(recipe.vocoder)).eval()
@@ -60,9 +62,11 @@ def main() -> None:
         wave = load(clip.audio, WAVE_RATE)
         num_codes = len(wave) // KINDS["wave"].frames
         features = features_of_wave(wave.samples[: num_codes * KINDS["wave"].frames])
-        log_mel, mel = features["log_mel"][None].float(), features["mel"][None].float()
+        heard, mel = features["log_mel"][None].float(), features["mel"][None].float()
         with torch.no_grad():
-            rounded = tokenizer.encoder(log_mel.transpose(1, 2), torch.tensor([4 * num_codes]))
+            if recogniser is not None:
+                heard = recogniser.layers_heard(heard.transpose(1, 2))[recipe.tokenizer.ear_layers - 1]
+            rounded = tokenizer.encoder(heard, torch.tensor([KINDS["log_mel"].frames * num_codes]))
             logits, rebuilt = tokenizer.read(rounded, mel, torch.tensor([num_codes]))
         wanted = stage.alphabet.labels(speller.spell(clip.text, clip.accent))
         wrong += Levenshtein.distance(unblank(logits[0].argmax(-1).tolist()), wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -25,3 +26,28 @@ def batches_of(
         batches[-1].append(index)
     rng.shuffle(batches)
     return batches
+
+
+def balanced(
+    indices: Sequence[int],
+    seconds: Callable[[int], float],
+    speaker: Callable[[int], str],
+    share: float,
+    seed: int,
+    epoch: int,
+) -> list[int]:
+    """The indices of one pass in which no speaker has much more than ``share`` of the seconds of all others' speech.
+
+    Who has more gives another random part of it in every pass; order is kept. ``share`` 0 leaves all as it is.
+    """
+    if not share:
+        return list(indices)
+    rng = random.Random(f"{seed} {epoch} speakers")
+    spoken_s: dict[str, float] = defaultdict(float)
+    for index in indices:
+        spoken_s[speaker(index)] += seconds(index)
+    total_s = sum(spoken_s.values())
+    kept = {name: min(1.0, share * (total_s - own_s) / own_s) for name, own_s in spoken_s.items()}
+    if len(spoken_s) == 1:
+        return list(indices)
+    return [index for index in indices if kept[speaker(index)] >= 1 or rng.random() < kept[speaker(index)]]

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from omnitts.models.codec.attention import valid, visible
 from omnitts.models.codec.flow import Flow
-from omnitts.training.batching import batches_of
+from omnitts.training.batching import balanced, batches_of
 from omnitts.training.codec_settings import flow_config_of
+from omnitts.training.flow_start import begin_near_straight
 from omnitts.training.loop import Batch, Losses, train
 from omnitts.training.recipe import Recipe
 from omnitts.training.run_folder import RunFolder
@@ -50,7 +51,11 @@ class FlowStage:
         self.facts: dict[str, Any] = {"codes": int(codes.astype(np.int64).sum()), "channels": recipe.flow.channels}
 
     def batches(self, epoch: int) -> list[Batch]:
-        return self._batches(self._corpus.training(), self._seed, epoch)
+        utterances, share = self._corpus.utterances, self._recipe.speaker_share
+        learnt = balanced(
+            self._corpus.training(), self._seconds, lambda i: utterances[i].speaker, share, self._seed, epoch
+        )
+        return self._batches(learnt, self._seed, epoch)
 
     def validation(self) -> list[Batch]:
         return self._batches(self._corpus.validation(), 0, 0)
@@ -74,7 +79,7 @@ class FlowStage:
             self._voices[list(batch)].to(device),
             prompt_frames=prompt_frames,
             has_condition=torch.rand(B, device=device) >= self._recipe.drop_condition,
-            times=1 - torch.cos(torch.rand(B, device=device) * 0.5 * math.pi),  # as dense as the solver's own steps
+            times=1 - torch.cos(_spread_times(B).to(device) * 0.5 * math.pi),  # as dense as the solver's own steps
             noise=torch.randn_like(mel),
             streaming=bool(torch.rand(()) < self._recipe.streaming_share),
         )
@@ -105,6 +110,7 @@ def new_flow(recipe: Recipe) -> Flow:
     flow = Flow(flow_config_of(recipe.flow, math.prod(recipe.tokenizer.levels), recipe.speaker.size))
     for last in (flow.encoder_proj, flow.decoder.estimator.final_proj):
         nn.init.constant_(last.get_parameter("bias"), USUAL_MEL)  # else the first thousand steps learn the mean
+    begin_near_straight(flow.decoder.estimator)
     return flow
 
 
@@ -170,6 +176,11 @@ def velocity(
     embedded = estimator.time_mlp(times).unsqueeze(1)  # (B, 1, 4 C): each row's own time
     guess: Tensor = estimator(frames, embedded, mask)
     return guess
+
+
+def _spread_times(count: int) -> Tensor:
+    """(count,) random numbers in [0, 1), one in each of as many equal parts: few rows still see all of the way."""
+    return (torch.randperm(count) + torch.rand(count)) / count
 
 
 def train_flow(run: RunFolder, *, device: str = "cpu", steps: int | None = None) -> None:

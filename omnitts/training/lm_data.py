@@ -125,14 +125,22 @@ class LmData:
 
     def _choose(self, index: int, rng: random.Random, alone: bool) -> _Choice:
         """Which clip is the reference, and which utterances are spoken: ``index`` and perhaps others behind it."""
-        speaker = self._of_speaker[self.utterances[index].speaker]
-        others = [place for place in speaker if place != index]
-        joins = not alone and len(others) > 1 and rng.random() < self._recipe.joined_share
-        num_more = rng.randint(1, min(self._recipe.joined_most, len(others) - 1)) if joins else 0
-        more = rng.sample(others, num_more)
-        free = [place for place in others if place not in more]
-        fitting = [place for place in free if self._fits(place)] or free or self._similar(index)
-        return _Choice(rng.choice(fitting), (index, *more))
+        own = self._of_speaker[self.utterances[index].speaker]
+        joins = not alone and len(own) > 2 and rng.random() < self._recipe.joined_share
+        num_more = rng.randint(1, min(self._recipe.joined_most, len(own) - 2)) if joins else 0
+        more = [place for place in rng.sample(own, num_more + 1) if place != index][:num_more]
+        reference = self._reference(own, {index, *more}, rng)
+        return _Choice(rng.choice(self._similar(index)) if reference is None else reference, (index, *more))
+
+    def _reference(self, own: list[int], spoken: set[int], rng: random.Random) -> int | None:
+        """One of a speaker's clips that are not spoken, of a fitting length if there is one."""
+        for _ in range(_TRIES):  # a speaker may have thousands
+            place = rng.choice(own)
+            if place not in spoken and self._fits(place):
+                return place
+        free = [place for place in own if place not in spoken]
+        fitting = [place for place in free if self._fits(place)] or free
+        return rng.choice(fitting) if fitting else None
 
     def _fits(self, place: int) -> bool:
         shortest_s, longest_s = self._recipe.reference_s

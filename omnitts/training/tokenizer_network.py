@@ -14,13 +14,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from omnitts.training.asr_teacher import FRAMES_PER_CODE
-from omnitts.training.asr_teacher import WIDTH as ASR_WIDTH
 from omnitts.training.blocks import ConvStack, inside_mask
+from omnitts.training.hearing import WIDTH as ASR_WIDTH
 from omnitts.training.recipe import TokenizerRecipe
+from omnitts.training.recogniser import FRAMES_PER_CODE, Recogniser
 
 _IN_MELS = 128
 _OUT_MELS = 80
+_FRAMES = 4  # of log-mel to a code
 _STYLE = 64
 USUAL_MEL = -5.0  # about the mean of log-mel over speech, where training starts
 
@@ -66,35 +67,70 @@ class Quantiser(nn.Module):
         return (rounded + self.offset) / self.reach
 
 
-class CodeEncoder(nn.Module):
-    """What is exported: frames to rounded numbers."""
+class MelEars(nn.Module):
+    """Convolutions over the log-mel."""
 
     def __init__(self, recipe: TokenizerRecipe) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(_IN_MELS, recipe.width, 3, stride=2, padding=1)
         self.conv2 = nn.Conv1d(recipe.width, recipe.width, 3, stride=2, padding=1)
+
+    def forward(self, log_mel: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, 128) and (B,) lengths -> (B, ceil(T / 4), D)"""
+        log_mel = log_mel.transpose(1, 2)
+        inside = inside_mask(lengths, log_mel.shape[2]).transpose(1, 2)  # (B, 1, T)
+        hidden = nn.functional.gelu(self.conv1(log_mel * inside))
+        return nn.functional.gelu(self.conv2(hidden * inside[:, :, ::2])).transpose(1, 2)
+
+
+class StateEars(nn.Module):
+    """The states of a recogniser, two to a code."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, recipe: TokenizerRecipe, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
+        self.pair = nn.Conv1d(width, recipe.width, FRAMES_PER_CODE, stride=FRAMES_PER_CODE)
+        self.dropout = nn.Dropout(recipe.dropout)
+
+    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T / 2, width) states, of a row's ``lengths`` in frames of 10 ms -> (B, ceil(T / 4), D)"""
+        even = ((states - self.mean) / self.spread).transpose(1, 2)
+        even = nn.functional.pad(even, (0, FRAMES_PER_CODE - 1))  # an odd one at the end has silence beside it
+        return nn.functional.gelu(self.pair(self.dropout(even))).transpose(1, 2)
+
+
+class CodeEncoder(nn.Module):
+    """What is exported: frames to rounded numbers. ``ear_width``: of a recogniser's states; 0 when it hears log-mel."""
+
+    def __init__(self, recipe: TokenizerRecipe, ear_width: int = 0) -> None:
+        super().__init__()
+        self.ears: nn.Module = StateEars(recipe, ear_width) if ear_width else MelEars(recipe)
         self.stack = ConvStack(recipe.width, recipe.blocks)
         self.narrow = nn.Linear(recipe.width, len(recipe.levels))
         self.quantiser = Quantiser(recipe.levels)
 
-    def forward(self, log_mel: Tensor, lengths: Tensor) -> Tensor:
-        """(B, 128, T) float32 and (B,) lengths -> (B, ceil(T / 4), d) rounded numbers."""
-        inside = inside_mask(lengths, log_mel.shape[2]).transpose(1, 2)  # (B, 1, T)
-        hidden = nn.functional.gelu(self.conv1(log_mel * inside))
-        hidden = nn.functional.gelu(self.conv2(hidden * inside[:, :, ::2])).transpose(1, 2)
-        rounded: Tensor = self.quantiser(self.narrow(self.stack(hidden, inside[:, :, ::4].transpose(1, 2))))
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T, 128) log-mel, or (B, T / 2, ear width), and (B,) lengths in log-mel frames -> (B, ceil(T / 4), d)"""
+        hidden = self.ears(frames, lengths)
+        inside = inside_mask((lengths + _FRAMES - 1) // _FRAMES, hidden.shape[1])
+        rounded: Tensor = self.quantiser(self.narrow(self.stack(hidden, inside)))
         return rounded
 
 
 class ExportedTokenizer(nn.Module):
     """The encoder as speech_tokenizer_v2.onnx: feature (1, 128, T) float32, length int32 (1,) -> (1, K) int32 ids."""
 
-    def __init__(self, encoder: CodeEncoder) -> None:
+    def __init__(self, encoder: CodeEncoder, recogniser: Recogniser | None = None) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.recogniser = encoder, recogniser
 
     def forward(self, feats: Tensor, feats_length: Tensor) -> Tensor:
-        return self.encoder.quantiser.codes(self.encoder(feats, feats_length)).to(torch.int32)
+        frames = feats.transpose(1, 2) if self.recogniser is None else self.recogniser(feats)
+        return self.encoder.quantiser.codes(self.encoder(frames, feats_length)).to(torch.int32)
 
 
 class CodeReader(nn.Module):
@@ -123,10 +159,10 @@ def spelling_reader(recipe: TokenizerRecipe, num_labels: int) -> CodeReader:
 class SpeechTokenizer(nn.Module):
     """Encoder, CTC reader and mel reader."""
 
-    def __init__(self, recipe: TokenizerRecipe, num_labels: int) -> None:
+    def __init__(self, recipe: TokenizerRecipe, num_labels: int, ear_width: int = 0) -> None:
         super().__init__()
         width = recipe.width
-        self.encoder = CodeEncoder(recipe)
+        self.encoder = CodeEncoder(recipe, ear_width)
         self.reader = spelling_reader(recipe, num_labels)
         self.asr: CodeReader | None = None
         if recipe.asr_weight:

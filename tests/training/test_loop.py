@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from omnitts.errors import InputError
-from omnitts.training.batching import batches_of
+from omnitts.training.batching import balanced, batches_of
 from omnitts.training.loop import CHECKPOINT, CURVES, LOSSES, Batch, Losses, rate_at, read_losses, train
 from omnitts.training.recipe import Plan
 
@@ -118,3 +118,15 @@ def test_batches_hold_every_index_once_and_keep_their_size() -> None:
     assert all(len(batch) * max(lengths[i] for i in batch) <= 20.0 for batch in batches)
     assert batches == batches_of(range(200), lengths.__getitem__, 20.0, 3, 1)
     assert batches != batches_of(range(200), lengths.__getitem__, 20.0, 3, 2)
+
+
+def test_no_speaker_has_too_large_a_share() -> None:
+    speakers = ["many"] * 80 + ["few"] * 10 + ["others"] * 10
+    chosen = balanced(range(100), lambda index: 2.0, speakers.__getitem__, 0.5, 0, 0)
+    assert [index for index in chosen if index >= 80] == list(range(80, 100))  # nobody else loses anything
+    assert 4 <= len([index for index in chosen if index < 80]) <= 18  # ten, give or take
+    assert chosen == sorted(chosen) == balanced(range(100), lambda index: 2.0, speakers.__getitem__, 0.5, 0, 0)
+    other = balanced(range(100), lambda index: 2.0, speakers.__getitem__, 0.5, 0, 1)
+    assert other != chosen
+    assert balanced(range(100), lambda index: 2.0, speakers.__getitem__, 0.0, 0, 0) == list(range(100))
+    assert balanced(range(80), lambda index: 2.0, speakers.__getitem__, 0.5, 0, 0) == list(range(80))
