@@ -62,11 +62,11 @@ def main() -> None:
         wave = load(clip.audio, WAVE_RATE)
         num_codes = len(wave) // KINDS["wave"].frames
         features = features_of_wave(wave.samples[: num_codes * KINDS["wave"].frames])
-        heard, mel = features["log_mel"][None].float(), features["mel"][None].float()
+        sound, mel = features["log_mel"][None].float(), features["mel"][None].float()
         with torch.no_grad():
             if recogniser is not None:
-                heard = recogniser.layers_heard(heard.transpose(1, 2))[recipe.tokenizer.ear_layers - 1]
-            rounded = tokenizer.encoder(heard, torch.tensor([KINDS["log_mel"].frames * num_codes]))
+                sound = recogniser.layers_heard(sound.transpose(1, 2))[recipe.tokenizer.ear_layers - 1]
+            rounded = tokenizer.encoder(sound, torch.tensor([KINDS["log_mel"].frames * num_codes]))
             logits, rebuilt = tokenizer.read(rounded, mel, torch.tensor([num_codes]))
         wanted = stage.alphabet.labels(speller.spell(clip.text, clip.accent))
         wrong += Levenshtein.distance(unblank(logits[0].argmax(-1).tolist()), wanted)

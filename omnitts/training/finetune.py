@@ -164,7 +164,7 @@ def _learnt(model: Path, heard: Sequence[Heard], work: Path, options: FinetuneOp
     held_back = {index for index, item in enumerate(heard) if is_validation(item.id, options.validation)}
     if len(held_back) == len(heard):
         held_back = set()
-    stage = SpeechLmStage(network, data, held_back, options.plan, sizes.dropout, options.seed, learner)
+    stage = SpeechLmStage(network, data, held_back, sizes, options.seed, learner)
     train(stage, options.plan, work, options.seed, device=device)
     if options.method == "lora":
         merge_lora(network)

@@ -8,6 +8,9 @@ from typing import Any
 
 from omnitts.training.recipe import Recipe
 
+_WHISPER = """The layers within `speech_tokenizer_v2.onnx` are whisper's: Copyright (c) 2022 OpenAI, MIT License
+(permission to use, copy, modify and distribute, with this notice; no warranty).
+"""
 _UNMEASURED = "Not measured yet: run `omnitts train evaluate`, then export again."
 
 
@@ -15,9 +18,11 @@ def model_card(name: str, recipe: Recipe, facts: Mapping[str, Any], measured: Ma
     """The card. ``facts``: hours, utterances, speakers, steps by stage, version, bytes; ``measured``: of evaluate."""
     num_codes = math.prod(recipe.tokenizer.levels)
     steps = ", ".join(f"{stage} {count:,}" for stage, count in facts["steps"].items())
+    layers = recipe.tokenizer.ear_layers
+    ears = f"that hears with the first {layers} layers of whisper-base's encoder\n  (OpenAI, MIT)" if layers else ""
     return f"""# {name}
 
-A small English model of the MGM-Omni architecture (arXiv 2509.25131), trained from scratch with `omnitts train`
+A small English model of the MGM-Omni architecture (arXiv 2509.25131), trained with `omnitts train`
 (omnitts {facts["version"]}). It clones a voice from a few seconds of speech.
 
 **For trying omnitts and for tests.** For publishing, pull the full model: `omnitts models pull 2b`.
@@ -25,7 +30,7 @@ A small English model of the MGM-Omni architecture (arXiv 2509.25131), trained f
 ## Made of
 * {facts["hours"]:.1f} hours of synthetic speech, {facts["utterances"]:,} utterances, {facts["speakers"]:,} voices and
   mixtures of voices; public-domain books read by a text-to-speech model. No recording of a person.
-* Speech tokenizer with {num_codes} codes at 25 Hz, speech LM of {recipe.speech_lm.num_layers} +
+* Speech tokenizer {ears} with {num_codes} codes at 25 Hz, speech LM of {recipe.speech_lm.num_layers} +
   {recipe.speech_lm.adapter_layers} layers of width {recipe.speech_lm.hidden_size}, flow and vocoder in the published
   design at small sizes. Steps: {steps}. Seed {recipe.seed}.
 * {facts["bytes"] / 1e6:.1f} MB.
@@ -39,8 +44,8 @@ A small English model of the MGM-Omni architecture (arXiv 2509.25131), trained f
 * A synthetic voice in the likeness of a real person needs that person's consent.
 
 ## Licence
-Weights: Apache-2.0, as this project. Texts are in the public domain; the teacher's weights are Apache-2.0.
-"""
+Weights: Apache-2.0, as this project. Texts are in the public domain; the teachers' weights are Apache-2.0.
+{_WHISPER if layers else ""}"""
 
 
 def _table(measured: Mapping[str, Any]) -> str:

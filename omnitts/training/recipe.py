@@ -150,23 +150,26 @@ class Recipe:
 
 CPU: Final = Recipe(
     tokenizer=TokenizerRecipe(
-        Plan(20_000, 40.0, 1.5e-3, average=0.998, bf16=True),
+        Plan(5000, 40.0, 1.5e-3, average=0.998, bf16=True),
         levels=(8, 5, 5, 4),
         width=192,
+        blocks=3,
         reader_blocks=1,
         mel_weight=0.5,
         asr_weight=2.0,
+        ear_layers=4,
         dropout=0.1,
-        augment=True,
     ),
     speaker=SpeakerRecipe(Plan(1500, 60.0, 1e-3, average=0.998, bf16=True)),
     flow=FlowRecipe(
-        Plan(8000, 24.0, 1e-3, warmup_steps=200, average=0.999, bf16=True),
+        Plan(9000, 24.0, 1e-3, warmup_steps=200, average=0.999, bf16=True),
         channels=160,
         head_dim=40,
         num_mid_blocks=4,
         prior_weight=0.5,
-        longest_s=8.0,
+        streaming_share=0.3,
+        longest_s=4.0,
+        speaker_share=0.25,
     ),
     vocoder=VocoderRecipe(
         Plan(4500, 8.0, 1.2e-3, average=0.998, bf16=True), base_channels=128, block_kernels=(3, 7), fused=True

@@ -29,7 +29,7 @@ from omnitts.training.guide import Guide
 from omnitts.training.lm_data import LmData, LmUtterance
 from omnitts.training.loop import Batch, Losses, train
 from omnitts.training.reading import text_times
-from omnitts.training.recipe import Plan, Recipe
+from omnitts.training.recipe import Recipe, SpeechLmRecipe
 from omnitts.training.rows import UNKNOWN, Example
 from omnitts.training.run_folder import RunFolder, read_json
 from omnitts.training.speaker import read_vectors
@@ -65,20 +65,14 @@ class SpeechLmStage:
         model: SpeechLM,
         data: LmData,
         held_back: set[int],
-        plan: Plan,
-        dropout: float,
+        recipe: SpeechLmRecipe,
         seed: int,
         learner: nn.Module | None = None,
-        learn_reference: bool = False,
-        guide_weight: float = 0.0,
-        alone_epochs: int = 0,
     ) -> None:
         """``learner``: the part of the model that learns and is saved, when it is not all of it."""
         self.model, self._data, self._held_back = model, data, held_back
-        self._plan, self._dropout, self._seed = plan, dropout, seed
-        self._learn_reference, self._guide_weight = learn_reference, guide_weight
-        self._alone_epochs = alone_epochs
-        self._guide = Guide(model) if guide_weight else None
+        self._recipe, self._seed = recipe, seed
+        self._guide = Guide(model) if recipe.guide_weight else None
         self.networks: nn.Module = nn.ModuleDict({"model": learner or model})
         backbone = model.config.backbone
         self.facts: dict[str, Any] = {
@@ -92,16 +86,20 @@ class SpeechLmStage:
         """Batches of example numbers: epoch * utterances + utterance."""
         count = len(self._data.utterances)
         learnt = [index for index in range(count) if index not in self._held_back]
-        chance, alone = self._chance(epoch), epoch < self._alone_epochs
+        chance, alone = self._chance(epoch), epoch < self._recipe.alone_epochs
         found = batches_of(
-            learnt, lambda i: self._data.seconds(i, chance, alone=alone), self._plan.batch_s, self._seed, epoch
+            learnt, lambda i: self._data.seconds(i, chance, alone=alone), self._recipe.plan.batch_s, self._seed, epoch
         )
         return [[epoch * count + index for index in batch] for batch in found]
 
     def validation(self) -> list[Batch]:
         return list(
             batches_of(
-                sorted(self._held_back), lambda i: self._data.seconds(i, self._chance(0)), self._plan.batch_s, 0, 0
+                sorted(self._held_back),
+                lambda i: self._data.seconds(i, self._chance(0)),
+                self._recipe.plan.batch_s,
+                0,
+                0,
             )
         )
 
@@ -112,7 +110,7 @@ class SpeechLmStage:
                 number % count,
                 self._chance(number // count),
                 dropout=self.networks.training,
-                alone=self.networks.training and number // count < self._alone_epochs,
+                alone=self.networks.training and number // count < self._recipe.alone_epochs,
             )
             for number in batch
         ]
@@ -121,10 +119,10 @@ class SpeechLmStage:
             zero = next(self.networks.parameters()).sum() * 0.0  # nothing to learn from here, but a loss all the same
             return {"loss": zero, "right": zero.detach()}
         speech_pad = self.model.config.codebook_size - 1
-        batch_rows = collate(examples, speech_pad if self._learn_reference and self.networks.training else None)
+        batch_rows = collate(examples, speech_pad if self._recipe.learn_reference and self.networks.training else None)
         device = self.model.model.norm.weight.device
         inputs, targets, said = (part.to(device) for part in batch_rows)
-        if self.networks.training and self._dropout:
+        if self.networks.training and self._recipe.dropout:
             inputs = self._without_some_codes(inputs, targets)
         states = row_states(self.model, inputs)
         known = targets[..., 0] != _IGNORED
@@ -133,12 +131,14 @@ class SpeechLmStage:
         losses = {"loss": loss, "right": (logits.argmax(-1) == wanted).float().mean().detach()}
         if self._guide is not None and (said[:, 1:] != UNKNOWN).any():
             guide = self._guide.loss(states.backbone, inputs, said)
-            losses |= {"loss": loss + self._guide_weight * guide, "codes": loss, "guide": guide}
+            losses |= {"loss": loss + self._recipe.guide_weight * guide, "codes": loss, "guide": guide}
         return losses
 
     def _without_some_codes(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Rows behind the prompt lose their codes (pad instead) with probability ``dropout``."""
-        drops = (torch.rand(inputs.shape[:2], device=inputs.device) < self._dropout) & (targets[..., 0] != _IGNORED)
+        drops = (torch.rand(inputs.shape[:2], device=inputs.device) < self._recipe.dropout) & (
+            targets[..., 0] != _IGNORED
+        )
         changed = inputs.clone()
         changed[..., 1:] = changed[..., 1:].masked_fill(drops.unsqueeze(-1), self.model.config.codebook_size - 1)
         return changed
@@ -271,9 +271,5 @@ def train_speech_lm(
     sizes = recipe.speech_lm
     data = LmData(utterances, voices, prompts, vocabulary, coder, sizes, recipe.text.dropout, config.dropped_rows)
     model = new_model(config, recipe.seed)
-    stage = SpeechLmStage(
-        model, data, set(corpus.validation()), sizes.plan, sizes.dropout, recipe.seed,
-        learn_reference=sizes.learn_reference, guide_weight=sizes.guide_weight,
-        alone_epochs=sizes.alone_epochs,
-    )  # fmt: skip
+    stage = SpeechLmStage(model, data, set(corpus.validation()), sizes, recipe.seed)
     train(stage, sizes.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)

@@ -58,7 +58,7 @@ def test_logits_in_one_pass_are_those_of_stepping(toy_run: RunFolder) -> None:
 def test_every_weight_learns(toy_run: RunFolder) -> None:
     _, config, *_ = open_language(toy_run)
     model = new_model(config, 0).train()
-    stage = SpeechLmStage(model, data_of(toy_run), set(), TOY.speech_lm.plan, 0.1, 0)
+    stage = SpeechLmStage(model, data_of(toy_run), set(), TOY.speech_lm, 0)
     stage.losses(stage.batches(0)[0], 0)["loss"].backward()
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
 
@@ -70,7 +70,7 @@ def test_a_batch_without_a_usable_example_is_no_loss(toy_run: RunFolder) -> None
     voices = np.ones((12, 2), np.float32)
     hopeless = LmData(endless, voices, prompts, vocabulary, coder, SIZES, 0.0, config.dropped_rows)
     assert hopeless.example(0, "0") is None
-    stage = SpeechLmStage(new_model(config, 0).train(), hopeless, set(), TOY.speech_lm.plan, 0.1, 0)
+    stage = SpeechLmStage(new_model(config, 0).train(), hopeless, set(), TOY.speech_lm, 0)
     loss = stage.losses([0, 1], 0)["loss"]
     loss.backward()
     assert loss.item() == 0
@@ -129,7 +129,8 @@ def test_the_guide_knows_when_words_are_spoken(toy_run: RunFolder) -> None:
     data.utterances = [replace(item, byte_codes=own) for item, own in zip(data.utterances, times, strict=True)]
     _, config, *_ = open_language(toy_run)
     model = new_model(config, 0).train()
-    stage = SpeechLmStage(model, data, set(), TOY.speech_lm.plan, 0.0, 0, learn_reference=True, guide_weight=0.5)
+    sizes = replace(TOY.speech_lm, dropout=0.0, learn_reference=True, guide_weight=0.5)
+    stage = SpeechLmStage(model, data, set(), sizes, 0)
     losses = stage.losses(stage.batches(0)[0], 0)
     assert float(losses["loss"]) == pytest.approx(float(losses["codes"]) + 0.5 * float(losses["guide"]))
     losses["guide"].backward()
