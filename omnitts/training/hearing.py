@@ -32,7 +32,7 @@ _SAMPLE: Final = 200  # utterances from which the directions are learnt
 _SAY_EVERY_S: Final = 30.0
 _TEACHER: Final = "asr_states.bin"
 _EARS: Final = "ears.bin"
-_DIRECTIONS: Final = "asr_directions.npz"
+_BASIS: Final = "asr_directions.npz"
 
 
 class StateTable:
@@ -67,19 +67,22 @@ def hear(corpus: CorpusStore, folder: Path, ear_layers: int = 0) -> tuple[StateT
 
     Raises as `open_ears`, which is asked only when something must be heard.
     """
-    widths = {_TEACHER: WIDTH, _EARS: _ears_width(folder)} if ear_layers else {_TEACHER: WIDTH}
+    widths = {_TEACHER: WIDTH, _EARS: _ears_width(folder, ear_layers)} if ear_layers else {_TEACHER: WIDTH}
     first = min(_whole(corpus, folder / name, width) for name, width in widths.items())
     if first < len(corpus.utterances):
         recogniser = open_ears()
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
             _fill(corpus, folder, recogniser, ear_layers, first)
-    ears = StateTable(corpus, folder / _EARS, _ears_width(folder)) if ear_layers else None
+    ears = StateTable(corpus, folder / _EARS, _ears_width(folder, ear_layers)) if ear_layers else None
     return StateTable(corpus, folder / _TEACHER, WIDTH), ears
 
 
-def _ears_width(folder: Path) -> int:
-    """Of the table that is there; 0 before the first."""
-    return len(np.load(folder / _DIRECTIONS)["mean"]) if (folder / _DIRECTIONS).is_file() else 0
+def _ears_width(folder: Path, ear_layers: int) -> int:
+    """Of the table that is there; 0 when it is none of that layer."""
+    if not (folder / _BASIS).is_file():
+        return 0
+    with np.load(folder / _BASIS) as kept:
+        return len(kept["mean"]) if int(kept["ear_layers"]) == ear_layers else 0
 
 
 def _whole(corpus: CorpusStore, path: Path, width: int) -> int:
@@ -97,8 +100,8 @@ def _fill(corpus: CorpusStore, folder: Path, recogniser: Recogniser, ear_layers:
     if not first:
         some = range(0, count, max(1, count // _SAMPLE))
         mean, directions = _directions(torch.cat([_states(corpus, index, recogniser)[1] for index in some]))
-        np.savez(folder / _DIRECTIONS, mean=mean.numpy(), directions=directions.numpy())
-    with np.load(folder / _DIRECTIONS) as kept:
+        np.savez(folder / _BASIS, mean=mean.numpy(), directions=directions.numpy(), ear_layers=ear_layers)
+    with np.load(folder / _BASIS) as kept:
         mean, directions = torch.from_numpy(kept["mean"]), torch.from_numpy(kept["directions"])
     said_s = time.monotonic()
     with ExitStack() as stack:

@@ -97,7 +97,13 @@ def test_the_teacher_alone(toy_run: RunFolder, opened: list[str], tmp_path: Path
     _, ears = hear(corpus, tmp_path)
     assert ears is None
     assert not (tmp_path / "ears.bin").exists()
-    assert hear(corpus, tmp_path, 1)[1] is not None  # wanted later: heard then
+    assert not torch.equal(_first_heard(corpus, tmp_path, 1), _first_heard(corpus, tmp_path, 2))
+
+
+def _first_heard(corpus: CorpusStore, folder: Path, layer: int) -> torch.Tensor:
+    ears = hear(corpus, folder, layer)[1]
+    assert ears is not None
+    return ears.read(0)
 
 
 def test_the_tokenizer_learns_to_rebuild_them(toy_run: RunFolder, opened: list[str], tmp_path: Path) -> None:
