@@ -31,6 +31,7 @@ from omnitts.training.tokenizer import read_codes
 from omnitts.training.tokenizer_network import USUAL_MEL
 
 STAGE: Final = "flow"
+_LATE_PRIOR: Final = 0.1
 _NOISE_LEFT: Final = 1e-6  # sigma_min of the published settings
 
 
@@ -83,7 +84,10 @@ class FlowStage:
             noise=torch.randn_like(mel),
             streaming=bool(torch.rand(()) < self._recipe.streaming_share),
         )
-        return {"loss": matching + self._recipe.prior_weight * prior, "matching": matching, "prior": prior}
+        weight = self._recipe.prior_weight
+        if self._recipe.prior_steps is not None and step >= self._recipe.prior_steps:
+            weight *= _LATE_PRIOR
+        return {"loss": matching + weight * prior, "matching": matching, "prior": prior}
 
     def _span(self, index: int) -> tuple[int, int, int]:
         """The utterance, or a random stretch of a long one, in codes."""

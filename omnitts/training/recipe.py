@@ -77,6 +77,7 @@ class FlowRecipe:
     n_blocks: int = 1
     num_mid_blocks: int = 6
     prior_weight: float = 0.0  # of the distance between mu and mel (arXiv 2105.06337): mu is a mel from early on
+    prior_steps: int | None = None  # after so many steps a tenth of that weight: mu may then say more than a mel does
     guidance: float = 0.7
     drop_condition: float = 0.2  # as in the literature of classifier-free guidance
     prompt_share: float = 0.7  # of the rows have a prompt, of up to ``prompt_most`` of their length
@@ -167,7 +168,10 @@ CPU: Final = Recipe(
         head_dim=40,
         num_mid_blocks=4,
         prior_weight=0.5,
-        streaming_share=0.3,
+        prior_steps=3400,
+        guidance=1.2,
+        drop_condition=0.1,
+        streaming_share=0.15,
         longest_s=4.0,
         speaker_share=0.25,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,8 +15,12 @@ from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.loading import hift_state
 from omnitts.models.codec.prompt import VoicePrompt
 from omnitts.training.codec_settings import hift_config_of
-from omnitts.training.flow import conditions, matching_losses, new_flow, velocity
+from omnitts.training.flow import FlowStage, conditions, matching_losses, new_flow, velocity
 from omnitts.training.recipe import TOY
+from omnitts.training.run_folder import RunFolder
+from omnitts.training.speaker import read_vectors
+from omnitts.training.store import CorpusStore
+from omnitts.training.tokenizer import read_codes
 from omnitts.training.vocoder import decode, fuse_activations, normed
 from omnitts.training.vocoder_losses import Discriminators, adversarial_losses, mel_loss, spectral_loss
 
@@ -44,6 +49,16 @@ def test_solving_with_the_learnt_velocity_is_the_flow_itself(streaming: bool) ->
             untold = velocity(flow, mel, mu * 0, speaker * 0, given * 0, now, [40], streaming)
             mel = mel + step * ((1 + flow.config.guidance) * told - flow.config.guidance * untold)
     assert torch.allclose(mel[0, 20:].T, expected, atol=1e-4)
+
+
+def test_mu_is_drawn_to_the_mel_at_first(toy_run: RunFolder) -> None:
+    corpus = CorpusStore(toy_run.corpus)
+    recipe = replace(TOY, flow=replace(TOY.flow, prior_weight=0.5, prior_steps=10))
+    stage = FlowStage(corpus, read_codes(toy_run, corpus), read_vectors(toy_run, corpus), recipe)
+    for step, weight in ((0, 0.5), (9, 0.5), (10, 0.05)):
+        with torch.no_grad():
+            losses = stage.losses([0, 1], step)
+        assert float(losses["loss"]) == pytest.approx(float(losses["matching"] + weight * losses["prior"]))
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["matching", "prior"])
