@@ -160,4 +160,4 @@ def _learn(stage: TokenizerStage) -> dict[str, torch.Tensor]:
     stage.networks.train()
     losses = stage.losses([0, 1], 0)
     losses["loss"].backward()  # type: ignore[no-untyped-call]
-    return losses
+    return {name: value.detach() for name, value in losses.items()}
