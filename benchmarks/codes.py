@@ -48,7 +48,7 @@ def main() -> None:
     run = RunFolder(options.run)
     recipe = run.recipe()
     stage = open_stage(run)
-    recogniser = open_ears() if recipe.tokenizer.ear_layers else None
+    recogniser = open_ears().lower(recipe.tokenizer.ear_layers) if recipe.tokenizer.ear_layers else None
     load_weights(stage.networks, run.stage(STAGE), recipe.tokenizer.plan)
     tokenizer, speller = stage.tokenizer, Speller(recipe.tokenizer.labels)
     vocoder = Hift(hift_config_of(recipe.vocoder)).eval()
@@ -65,7 +65,7 @@ def main() -> None:
         sound, mel = features["log_mel"][None].float(), features["mel"][None].float()
         with torch.no_grad():
             if recogniser is not None:
-                sound = recogniser.layers_heard(sound.transpose(1, 2))[recipe.tokenizer.ear_layers - 1]
+                sound = recogniser(sound.transpose(1, 2))
             rounded = tokenizer.encoder(sound, torch.tensor([KINDS["log_mel"].frames * num_codes]))
             logits, rebuilt = tokenizer.read(rounded, mel, torch.tensor([num_codes]))
         wanted = stage.alphabet.labels(speller.spell(clip.text, clip.accent))

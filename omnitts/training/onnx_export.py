@@ -29,12 +29,11 @@ def export(
     inputs: Sequence[str],
     output: str,
     dynamic: Mapping[str, int],
-    small: bool = False,
 ) -> None:
     """Writes ``network`` as one file. ``dynamic``: by input name, the dimension whose length may differ.
 
-    ``example`` inputs decide all other dimensions. ``small``: large matrices are stored in fewer bits
-    (`in_fewer_bits`). Written aside and renamed. Raises `DependencyError` without onnx.
+    ``example`` inputs decide all other dimensions. Large matrices are stored in fewer bits (`in_fewer_bits`).
+    Written aside and renamed. Raises `DependencyError` without onnx.
     """
     try:
         import onnx
@@ -64,8 +63,7 @@ def export(
         for logger, level in zip(chatty, levels, strict=True):
             logger.setLevel(level)
     assert program is not None
-    model = without_notes(program.model_proto)
-    onnx.save(in_fewer_bits(model) if small else model, str(aside))
+    onnx.save(in_fewer_bits(without_notes(program.model_proto)), str(aside))
     aside.replace(path)
 
 

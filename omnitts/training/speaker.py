@@ -115,8 +115,8 @@ def train_speaker(run: RunFolder, *, device: str = "cpu", steps: int | None = No
         return
     network = ExportedSpeaker(stage.pupil.encoder).cpu().eval()
     round_matrices(network)  # its vectors keep their direction: cosine 0.99999
-    example, dynamic = (torch.zeros(1, 200, 80),), {"input": 1}
-    export(network, example, folder / SPEAKER, inputs=("input",), output="output", dynamic=dynamic, small=True)
+    example = (torch.zeros(1, 200, 80),)
+    export(network, example, folder / SPEAKER, inputs=("input",), output="output", dynamic={"input": 1})
     save_table(folder / VECTORS, own_vectors(corpus, folder / SPEAKER))
 
 

@@ -115,22 +115,23 @@ class TokenizerStage:
 
         In training never twice the same; without a recogniser its states have no width.
         """
-        heard = self._ears.read(index) if self._ears else self._corpus.read("log_mel", index)
-        mel = self._corpus.read("mel", index)
+        heard, mel = self._heard(index), self._corpus.read("mel", index)
         states = self._states.read(index) if self._states else mel[:, :0]
         if self._recipe.augment and self.tokenizer.training:
             return augmented(heard, mel, states, Augmentation())
         return heard, mel, states
 
+    def _heard(self, index: int) -> Tensor:
+        """What the encoder is given of a clip: a recogniser's states, or log-mel."""
+        return self._ears.read(index) if self._ears else self._corpus.read("log_mel", index)
+
     def codes(self) -> NDArray[np.int16]:
         """The corpus in codes, in the cache's order: those of the exported file but for its rounding."""
         codes = np.zeros(self._corpus.num_codes, np.int16)
         for index, utterance in enumerate(self._corpus.utterances):
-            heard = self._ears.read(index) if self._ears else self._corpus.read("log_mel", index)
+            length = torch.tensor([KINDS["log_mel"].frames * utterance.num_codes])
             with torch.inference_mode():
-                rounded = self.tokenizer.encoder(
-                    heard[None], torch.tensor([KINDS["log_mel"].frames * utterance.num_codes])
-                )
+                rounded = self.tokenizer.encoder(self._heard(index)[None], length)
             own = self.tokenizer.encoder.quantiser.codes(rounded)[0].numpy()
             codes[utterance.offset : utterance.offset + utterance.num_codes] = own
         return codes
@@ -193,8 +194,7 @@ def export_tokenizer(tokenizer: SpeechTokenizer, recipe: TokenizerRecipe, path: 
     recogniser = open_ears().lower(recipe.ear_layers) if recipe.ear_layers else None
     network = ExportedTokenizer(tokenizer.encoder, recogniser).cpu().eval()
     example = (torch.zeros(1, 128, 64), torch.tensor([64], dtype=torch.int32))
-    dynamic = {"feats": 2}
-    export(network, example, path, inputs=("feats", "feats_length"), output="indices", dynamic=dynamic, small=True)
+    export(network, example, path, inputs=("feats", "feats_length"), output="indices", dynamic={"feats": 2})
 
 
 def code_corpus(corpus: CorpusStore, network: Path, path: Path) -> NDArray[np.int16]:

@@ -18,10 +18,11 @@ from omnitts.training.blocks import ConvStack, inside_mask
 from omnitts.training.hearing import WIDTH as ASR_WIDTH
 from omnitts.training.recipe import TokenizerRecipe
 from omnitts.training.recogniser import FRAMES_PER_CODE, Recogniser
+from omnitts.training.store import KINDS
 
 _IN_MELS = 128
 _OUT_MELS = 80
-_FRAMES = 4  # of log-mel to a code
+_FRAMES = KINDS["log_mel"].frames  # to a code
 _STYLE = 64
 USUAL_MEL = -5.0  # about the mean of log-mel over speech, where training starts
 

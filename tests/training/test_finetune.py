@@ -19,7 +19,7 @@ from omnitts.training.loop import LOSSES, read_losses
 from omnitts.training.lora import LoraLinear, add_lora, merge_lora
 from omnitts.training.manifest import read_recordings
 
-OPTIONS = FinetuneOptions(steps=12, batch_s=20.0, learning_rate=5e-3, rank=4, validation=0.0)
+OPTIONS = FinetuneOptions(steps=12, batch_s=20.0, learning_rate=2e-3, rank=4, validation=0.0)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -27,7 +27,7 @@ def test_it_learns_and_writes_a_checkpoint(toy_model: Path, clips: Path, tmp_pat
     out = tmp_path / "mine"
     finetune(toy_model, read_recordings(clips)[:6], out, replace(OPTIONS, method=method))
     losses = [entry["loss"] for entry in read_losses(tmp_path / "mine.training" / LOSSES) if "loss" in entry]
-    assert np.median(losses[-5:]) < 0.95 * np.median(losses[:5])  # a step at this rate may jump
+    assert np.mean(losses[-3:]) < 0.95 * np.mean(losses[:3])
     assert verify(out).faults == ()
     before, after = read_tensors(toy_model), read_tensors(out)
     assert {name: (value.shape, value.dtype) for name, value in before.items()} == {
