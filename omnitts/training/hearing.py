@@ -4,11 +4,12 @@ The cached log-mel goes in; two tables come out, in the cache's order, a row per
 strongest directions (PCA) of the top layer's states, scaled to vary by 1 on average; codes that can rebuild them carry
 words, whoever speaks: a few hours of speech are too little to learn that from text alone. ``ears.bin``: the states of
 a lower layer as they are, for a speech tokenizer that hears with whisper's ears. A stopped run goes on behind the last
-utterance heard, and so does one whose corpus has grown.
+utterance heard, and so does one whose corpus has grown; another corpus in the same folder is heard from the start.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from contextlib import ExitStack
@@ -68,7 +69,9 @@ def hear(corpus: CorpusStore, folder: Path, ear_layers: int = 0) -> tuple[StateT
     Raises as `open_ears`, which is asked only when something must be heard.
     """
     widths = {_TEACHER: WIDTH, _EARS: _ears_width(folder, ear_layers)} if ear_layers else {_TEACHER: WIDTH}
-    first = min(_whole(corpus, folder / name, width) for name, width in widths.items())
+    first = 0
+    if _is_of(corpus, folder):
+        first = min(_whole(corpus, folder / name, width) for name, width in widths.items())
     if first < len(corpus.utterances):
         recogniser = open_ears()
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
@@ -85,8 +88,22 @@ def _ears_width(folder: Path, ear_layers: int) -> int:
         return len(kept["mean"]) if int(kept["ear_layers"]) == ear_layers else 0
 
 
+def _is_of(corpus: CorpusStore, folder: Path) -> bool:
+    """Whether the tables were begun with this corpus, which may have grown since."""
+    if not (folder / _BASIS).is_file():
+        return False
+    with np.load(folder / _BASIS) as kept:
+        return str(kept["corpus"]) == _beginning(corpus, int(kept["utterances"]))
+
+
+def _beginning(corpus: CorpusStore, count: int) -> str:
+    """Stands for the first ``count`` utterances: their names and lengths."""
+    known = "".join(f"{utterance.id} {utterance.num_codes}\n" for utterance in corpus.utterances[:count])
+    return hashlib.sha256(known.encode()).hexdigest()
+
+
 def _whole(corpus: CorpusStore, path: Path, width: int) -> int:
-    """How many utterances a table holds; none when it cannot be this corpus's."""
+    """How many of the corpus's utterances a table holds; none when it cannot be this corpus's."""
     row_bytes = 2 * width
     if not width or not path.is_file() or path.stat().st_size > _rows(corpus, -1)[1] * row_bytes:
         return 0
@@ -100,7 +117,14 @@ def _fill(corpus: CorpusStore, folder: Path, recogniser: Recogniser, ear_layers:
     if not first:
         some = range(0, count, max(1, count // _SAMPLE))
         mean, directions = _directions(torch.cat([_states(corpus, index, recogniser)[1] for index in some]))
-        np.savez(folder / _BASIS, mean=mean.numpy(), directions=directions.numpy(), ear_layers=ear_layers)
+        np.savez(
+            folder / _BASIS,
+            mean=mean.numpy(),
+            directions=directions.numpy(),
+            ear_layers=ear_layers,
+            corpus=_beginning(corpus, count),
+            utterances=count,
+        )
     with np.load(folder / _BASIS) as kept:
         mean, directions = torch.from_numpy(kept["mean"]), torch.from_numpy(kept["directions"])
     said_s = time.monotonic()

@@ -7,6 +7,7 @@ silence.json. Restarts at every one of these.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,14 +128,15 @@ class TokenizerStage:
 
     def codes(self) -> NDArray[np.int16]:
         """The corpus in codes, in the cache's order: those of the exported file but for its rounding."""
-        codes = np.zeros(self._corpus.num_codes, np.int16)
-        for index, utterance in enumerate(self._corpus.utterances):
-            length = torch.tensor([KINDS["log_mel"].frames * utterance.num_codes])
+        encoder = self.tokenizer.encoder
+
+        def codes_of(index: int) -> NDArray[Any]:
+            length = torch.tensor([KINDS["log_mel"].frames * self._corpus.utterances[index].num_codes])
             with torch.inference_mode():
-                rounded = self.tokenizer.encoder(self._heard(index)[None], length)
-            own = self.tokenizer.encoder.quantiser.codes(rounded)[0].numpy()
-            codes[utterance.offset : utterance.offset + utterance.num_codes] = own
-        return codes
+                own: NDArray[Any] = encoder.quantiser.codes(encoder(self._heard(index)[None], length))[0].numpy()
+            return own
+
+        return _coded(self._corpus, codes_of)
 
     def _measures(self, logits: Tensor, rounded: Tensor, num_codes: Tensor, targets: list[list[int]]) -> Losses:
         """Label error rate of the greedy reading, and how many codes are in use (2 to the entropy)."""
@@ -197,15 +199,24 @@ def export_tokenizer(tokenizer: SpeechTokenizer, recipe: TokenizerRecipe, path: 
     export(network, example, path, inputs=("feats", "feats_length"), output="indices", dynamic={"feats": 2})
 
 
-def code_corpus(corpus: CorpusStore, network: Path, path: Path) -> NDArray[np.int16]:
+def code_corpus(corpus: CorpusStore, network: Path) -> NDArray[np.int16]:
     """Codes of every utterance, by an exported file, as one int16 array in the cache's order."""
     session = OnnxNetwork(network, num_inputs=2, num_threads=torch.get_num_threads())
+
+    def codes_of(index: int) -> NDArray[Any]:
+        feature = corpus.read("log_mel", index).T.unsqueeze(0).contiguous().numpy()
+        ids: NDArray[Any] = session.run(feature, np.array([feature.shape[2]], np.int32))
+        return ids.reshape(-1)
+
+    return _coded(corpus, codes_of)
+
+
+def _coded(corpus: CorpusStore, codes_of: Callable[[int], NDArray[Any]]) -> NDArray[np.int16]:
+    """The codes of each utterance by index, one behind the other."""
     codes = np.zeros(corpus.num_codes, np.int16)
     for index, utterance in enumerate(corpus.utterances):
-        feature = corpus.read("log_mel", index).T.unsqueeze(0).contiguous().numpy()
-        ids = session.run(feature, np.array([feature.shape[2]], np.int32)).reshape(-1)
-        codes[utterance.offset : utterance.offset + utterance.num_codes] = ids[: utterance.num_codes]
-    keep_codes(codes, path)
+        own = codes[utterance.offset : utterance.offset + utterance.num_codes]
+        own[:] = codes_of(index)[: len(own)]
     return codes
 
 

@@ -30,7 +30,7 @@ from omnitts.training.speech_lm import STAGE as LM_STAGE
 from omnitts.training.speech_lm import TEXT_STAGE
 from omnitts.training.store import CorpusStore
 from omnitts.training.text_tokenizer import FILES as TEXT_FILES
-from omnitts.training.tokenizer import CODES, SILENCE, code_corpus
+from omnitts.training.tokenizer import CODES, SILENCE, code_corpus, keep_codes
 from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
 from omnitts.training.vocoder import STAGE as VOCODER_STAGE
 
@@ -70,7 +70,7 @@ def start_from(run: RunFolder, model: Path, *, learn_tokenizer: bool = False) ->
         return
     _take([codec / TOKENIZER, notes / SILENCE, notes / READER], tokenizer)
     logger.info("start: coding %.1f h", corpus.hours)
-    code_corpus(corpus, tokenizer / TOKENIZER, tokenizer / CODES)
+    keep_codes(code_corpus(corpus, tokenizer / TOKENIZER), tokenizer / CODES)
     _begin_with(run.stage(FLOW_STAGE), "flow.", codec / FLOW)
     _begin_with(run.stage(LM_STAGE), "model.", model / "model.safetensors")
 

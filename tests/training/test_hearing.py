@@ -92,6 +92,18 @@ def test_a_corpus_that_has_grown(toy_run: RunFolder, opened: list[str], tmp_path
     assert ears.read(len(corpus.utterances) - 1).abs().sum() > 0
 
 
+def test_another_corpus_is_heard_anew(toy_run: RunFolder, opened: list[str], tmp_path: Path) -> None:
+    """Of the very lengths of the one before, in the same folder."""
+    corpus = CorpusStore(toy_run.corpus)
+    hear(corpus, tmp_path, 2)
+    corpus.utterances[0] = replace(corpus.utterances[0], id="another")
+    (tmp_path / "ears.bin").write_bytes(b"\0" * (tmp_path / "ears.bin").stat().st_size)
+    ears = hear(corpus, tmp_path, 2)[1]
+    assert len(opened) == 2
+    assert ears is not None
+    assert ears.read(0).abs().sum() > 0
+
+
 def test_the_teacher_alone(toy_run: RunFolder, opened: list[str], tmp_path: Path) -> None:
     corpus = CorpusStore(toy_run.corpus)
     _, ears = hear(corpus, tmp_path)
