@@ -1,4 +1,4 @@
-"""Options of the whole test suite; everything else lives in the conftest.py of each room."""
+"""Options of the whole test suite, and what several rooms share; everything else lives in the conftest.py of each."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="folder with golden cases of the reference model (default: tests/golden)",
     )
     group.addoption("--golden-table", action="store_true", help="print the largest error of each golden case")
+
+
+@pytest.fixture
+def no_small_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation that was stripped of the small model."""
+    monkeypatch.setattr("omnitts.models.hub.bundled_folder", lambda: Path("nowhere"))

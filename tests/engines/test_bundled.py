@@ -79,8 +79,8 @@ def test_there_is_nothing_to_pull_or_remove(capsys: pytest.CaptureFixture[str]) 
     assert verify(bundled_folder()).faults == ()
 
 
-def test_a_stripped_installation_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("omnitts.models.hub.preset_dir", lambda kind: tmp_path / kind)
+@pytest.mark.usefixtures("no_small_model")
+def test_a_stripped_installation_says_so() -> None:
     for look in (find_folder, pull):
         with pytest.raises(ModelError, match="without the small model"):
             look("small")

@@ -175,6 +175,7 @@ def test_what_cannot_be_spoken_is_refused_by_name(checkpoint: Path, voice: Voice
         list(engine.speak([SpeechRequest("k", "Hello.", voice, "en", speed=1.2)]))
 
 
+@pytest.mark.usefixtures("no_small_model")
 def test_bad_checkpoints_and_devices_are_named(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no checkpoint"):
         open_engine("mgm-omni")

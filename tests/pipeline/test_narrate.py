@@ -163,6 +163,7 @@ def test_speed_makes_it_shorter(book: Path, tmp_path: Path) -> None:
     assert fast.report["duration_s"] < 0.85 * usual.report["duration_s"]
 
 
+@pytest.mark.usefixtures("no_small_model")
 @pytest.mark.parametrize(
     ("content", "changes", "error"),
     [

@@ -1,0 +1,89 @@
+"""How a whole narration scales: hours of book against seconds of work and peak memory, from text to finished audio.
+
+    python benchmarks/hours.py --hours 0.5 1 10
+    python benchmarks/hours.py --hours 60 --json
+
+The fake engine speaks (tones as long as speech would be) and nothing is checked, so what is timed is all that omnitts
+itself does: reading, planning, the job's records, clips, stitching, mastering, encoding. Each length runs in a process
+of its own; ffmpeg's peak memory is listed beside it. Needs POSIX.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from plan import synthetic_book
+
+from omnitts.progress import Silent
+
+WORDS_PER_HOUR = 9_000  # of the fake engine with pauses, about
+
+
+def write_book(num_words: int, path: Path) -> None:
+    """A synthetic book as a plain text file with chapter headings."""
+    chapters = synthetic_book(num_words).chapters
+    text = "\n\n".join(block.text for chapter in chapters for block in chapter.blocks)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def narrate_hours(hours: float, suffix: str, folder: Path) -> dict[str, float | int]:
+    """Narrates a book of so many hours in this process; returns one row of the table."""
+    os.environ["OMNITTS_HOME"] = str(folder / "home")
+    from omnitts.pipeline.check.judge import QualityOptions
+    from omnitts.pipeline.narrate import narrate
+    from omnitts.pipeline.narrate_options import NarrateOptions
+
+    source, out = folder / "book.txt", folder / f"book.{suffix}"
+    write_book(round(hours * WORDS_PER_HOUR), source)
+    started_s = time.perf_counter()
+    options = NarrateOptions(str(source), out=out, engine="fake", quality=QualityOptions(check=False))
+    report = narrate(options, Silent()).report
+    wall_s = time.perf_counter() - started_s
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "hours": round(report["duration_s"] / 3600, 2),
+        "pieces": report["num_pieces"],
+        "wall_s": round(wall_s, 1),
+        "speak_s": round(report["seconds"]["speak_s"], 1),
+        "assemble_s": round(report["seconds"]["assemble_s"], 1),
+        "times_real_time": round(report["duration_s"] / wall_s),
+        "peak_rss_mb": own.ru_maxrss // 1024,
+        "ffmpeg_rss_mb": children.ru_maxrss // 1024,
+        "file_mb": round(out.stat().st_size / 1e6, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hours", type=float, nargs="+", default=[0.5, 1.0, 4.0])
+    parser.add_argument("--format", default="m4b")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.alone:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(narrate_hours(options.hours[0], options.format, Path(folder))))
+        return
+    rows: list[dict[str, float | int]] = []
+    for hours in options.hours:
+        command = [sys.executable, __file__, "--alone", "--hours", str(hours), "--format", options.format]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
+        rows.append(json.loads(done.stdout))
+        if not options.json:
+            if len(rows) == 1:
+                print("  ".join(f"{name:>15}" for name in rows[0]))
+            print("  ".join(f"{value:>15}" for value in rows[-1].values()), flush=True)
+    if options.json:
+        print(json.dumps({"format": options.format, "rows": rows}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
