@@ -26,6 +26,7 @@ from omnitts.models.layout import CODEC_DIR, model_files
 from omnitts.models.manifest import Manifest, sha256_of, write_manifest
 from omnitts.models.mgm_omni.checkpoint import load_mouth
 from omnitts.models.weights import dtype_by_name
+from omnitts.training.average_voice import MEL_READER
 from omnitts.training.codec_settings import flow_settings, hift_config_of, settings_text, vocoder_settings
 from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.flow import new_flow
@@ -138,9 +139,9 @@ def _write_vocoder(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
 def _write_tokenizer(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
     shutil.copy(run.need(TOKENIZER_STAGE, TOKENIZER), folder / CODEC_DIR / TOKENIZER)
     shutil.copy(run.need(TOKENIZER_STAGE, SILENCE), folder / TRAINING_DIR / SILENCE)
-    reader = run.root / TOKENIZER_STAGE / READER
-    if reader.is_file():  # a tokenizer taken over from elsewhere may have come without
-        shutil.copy(reader, folder / TRAINING_DIR / READER)
+    for reader in (run.root / TOKENIZER_STAGE / name for name in (READER, MEL_READER)):
+        if reader.is_file():  # a tokenizer taken over from elsewhere may have come without
+            shutil.copy(reader, folder / TRAINING_DIR / reader.name)
     return _step(run.root / TOKENIZER_STAGE / CHECKPOINT)
 
 

@@ -17,9 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omnitts.errors import UsageError
 from omnitts.models.codec.attention import valid, visible
 from omnitts.models.codec.flow import Flow
+from omnitts.training.average_voice import open_mel_reader
 from omnitts.training.batching import balanced, batches_of
+from omnitts.training.blocks import inside_mask
 from omnitts.training.codec_settings import flow_config_of
 from omnitts.training.flow_start import begin_near_straight
 from omnitts.training.loop import Batch, Losses, train
@@ -27,11 +30,13 @@ from omnitts.training.recipe import Recipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import FloatTable, read_vectors
 from omnitts.training.store import CODE_S, CorpusStore
+from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
 from omnitts.training.tokenizer import read_codes
-from omnitts.training.tokenizer_network import USUAL_MEL
+from omnitts.training.tokenizer_network import USUAL_MEL, CodeReader
 
 STAGE: Final = "flow"
-_LATE_PRIOR: Final = 0.1
+AVERAGE: Final = "average voice"
+PRIORS: Final = ("mel", AVERAGE)
 _NOISE_LEFT: Final = 1e-6  # sigma_min of the published settings
 
 
@@ -41,9 +46,15 @@ class FlowStage:
     name = STAGE
 
     def __init__(
-        self, corpus: CorpusStore, codes: np.ndarray[Any, np.dtype[np.int16]], voices: FloatTable, recipe: Recipe
+        self,
+        corpus: CorpusStore,
+        codes: np.ndarray[Any, np.dtype[np.int16]],
+        voices: FloatTable,
+        recipe: Recipe,
+        reader: CodeReader | None = None,
     ) -> None:
-        self._corpus, self._recipe, self._seed = corpus, recipe.flow, recipe.seed
+        """``reader``: mu is drawn to what it makes of the codes (`average_voice`); without, to the clips' mel."""
+        self._corpus, self._recipe, self._seed, self._reader = corpus, recipe.flow, recipe.seed, reader
         self._codes, self._voices = codes, torch.from_numpy(voices)
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
@@ -68,7 +79,7 @@ class FlowStage:
         device = self.flow.encoder_proj.weight.device
         spans = [self._span(index) for index in batch]
         lengths = [stop - start for _, start, stop in spans]
-        ids = _padded([self._row_codes(*span) for span in spans]).to(device)
+        ids = _padded([self.codes_of(*span) for span in spans]).to(device)
         mel = _padded([self._corpus.read("mel", *span) for span in spans]).to(device)  # (B, F, M)
         prompt_frames = [2 * self._prompt_codes(length) for length in lengths]
         B = len(batch)
@@ -78,16 +89,14 @@ class FlowStage:
             lengths,
             mel,
             self._voices[list(batch)].to(device),
+            prior_mel=mel if self._reader is None else average_mel(self._reader, ids, lengths),
             prompt_frames=prompt_frames,
             has_condition=torch.rand(B, device=device) >= self._recipe.drop_condition,
             times=1 - torch.cos(_spread_times(B).to(device) * 0.5 * math.pi),  # as dense as the solver's own steps
             noise=torch.randn_like(mel),
             streaming=bool(torch.rand(()) < self._recipe.streaming_share),
         )
-        weight = self._recipe.prior_weight
-        if self._recipe.prior_steps is not None and step >= self._recipe.prior_steps:
-            weight *= _LATE_PRIOR
-        return {"loss": matching + weight * prior, "matching": matching, "prior": prior}
+        return {"loss": matching + self._recipe.prior_weight * prior, "matching": matching, "prior": prior}
 
     def _span(self, index: int) -> tuple[int, int, int]:
         """The utterance, or a random stretch of a long one, in codes."""
@@ -96,7 +105,8 @@ class FlowStage:
         start = int(torch.randint(0, max(0, num_codes - most) + 1, ()))
         return index, start, min(num_codes, start + most)
 
-    def _row_codes(self, index: int, start: int, stop: int) -> Tensor:
+    def codes_of(self, index: int, start: int, stop: int) -> Tensor:
+        """The codes of an utterance from ``start`` to ``stop``."""
         offset = self._corpus.utterances[index].offset
         return torch.from_numpy(self._codes[offset + start : offset + stop].astype(np.int64))
 
@@ -125,16 +135,17 @@ def matching_losses(
     mel: Tensor,
     voices: Tensor,
     *,
+    prior_mel: Tensor,
     prompt_frames: Sequence[int],
     has_condition: Tensor,
     times: Tensor,
     noise: Tensor,
     streaming: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Mean squared errors over all frames of all rows: of the velocity, and of mu as a mel.
+    """Mean squared errors over all frames of all rows: of the velocity, and of mu as ``prior_mel``.
 
-    ids (B, T) and mel (B, F, M) padded at the right, voices (B, E), has_condition (B,) bool, times (B,) in [0, 1],
-    noise like mel.
+    ids (B, T), mel and prior_mel (B, F, M) padded at the right, voices (B, E), has_condition (B,) bool, times (B,) in
+    [0, 1], noise like mel.
     """
     mu, speaker = conditions(flow, ids, lengths, voices, streaming)
     given = torch.zeros_like(mel)
@@ -145,7 +156,7 @@ def matching_losses(
     told = has_condition[:, None, None].to(mel.dtype)
     guess = velocity(flow, noisy, mu * told, speaker * told[:, :, 0], given * told, times, lengths, streaming)
     inside = valid([2 * length for length in lengths], mel.shape[1], mel.device)
-    return _squared(guess - (mel - (1 - _NOISE_LEFT) * noise), inside), _squared(mu - mel, inside)
+    return _squared(guess - (mel - (1 - _NOISE_LEFT) * noise), inside), _squared(mu - prior_mel, inside)
 
 
 def _squared(error: Tensor, inside: Tensor | None) -> Tensor:
@@ -153,6 +164,14 @@ def _squared(error: Tensor, inside: Tensor | None) -> Tensor:
     if inside is None:
         return error.square().mean()
     return (error.square() * inside.unsqueeze(-1)).sum() / (inside.sum() * error.shape[2])
+
+
+@torch.no_grad()
+def average_mel(reader: CodeReader, ids: Tensor, lengths: list[int]) -> Tensor:
+    """(B, F, M) mel of (B, T) codes in the reader's voice."""
+    inside = inside_mask(torch.tensor(lengths, device=ids.device), ids.shape[1])
+    frames: Tensor = reader.to(ids.device)(reader.quantiser.rounded_of(ids), inside)
+    return frames.view(len(ids), 2 * ids.shape[1], -1)
 
 
 def conditions(flow: Flow, ids: Tensor, lengths: list[int], voices: Tensor, streaming: bool) -> tuple[Tensor, Tensor]:
@@ -190,7 +209,11 @@ def _spread_times(count: int) -> Tensor:
 def train_flow(run: RunFolder, *, device: str = "cpu", steps: int | None = None) -> None:
     """The whole stage, after tokenizer and speaker encoder."""
     recipe, corpus = run.recipe(), CorpusStore(run.corpus)
-    stage = FlowStage(corpus, read_codes(run, corpus), read_vectors(run, corpus), recipe)
+    if recipe.flow.prior not in PRIORS:
+        hint = f"one of {', '.join(PRIORS)}"
+        raise UsageError(f"flow.prior is {recipe.flow.prior!r}", where=str(run.root), hint=hint)
+    reader = open_mel_reader(run.stage(TOKENIZER_STAGE), recipe.tokenizer) if recipe.flow.prior == AVERAGE else None
+    stage = FlowStage(corpus, read_codes(run, corpus), read_vectors(run, corpus), recipe, reader)
     train(stage, recipe.flow.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)
 
 

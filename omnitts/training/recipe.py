@@ -76,8 +76,8 @@ class FlowRecipe:
     num_heads: int = 4
     n_blocks: int = 1
     num_mid_blocks: int = 6
-    prior_weight: float = 0.0  # of the distance between mu and mel (arXiv 2105.06337): mu is a mel from early on
-    prior_steps: int | None = None  # after so many steps a tenth of that weight: mu may then say more than a mel does
+    prior: str = "mel"  # what mu is drawn to (arXiv 2105.06337): the clip's mel, or that of an "average voice"
+    prior_weight: float = 0.0  # of the distance between the two: mu is a mel from early on
     guidance: float = 0.7
     drop_condition: float = 0.2  # as in the literature of classifier-free guidance
     prompt_share: float = 0.7  # of the rows have a prompt, of up to ``prompt_most`` of their length
@@ -167,8 +167,8 @@ CPU: Final = Recipe(
         channels=160,
         head_dim=40,
         num_mid_blocks=4,
-        prior_weight=0.5,
-        prior_steps=3400,
+        prior="average voice",
+        prior_weight=1.0,
         guidance=1.2,
         drop_condition=0.1,
         streaming_share=0.15,
@@ -192,7 +192,12 @@ GPU: Final = Recipe(
     tokenizer=TokenizerRecipe(Plan(10_000, 600.0, 1e-3, warmup_steps=1000, average=0.9995), width=320, blocks=8),
     speaker=SpeakerRecipe(Plan(6000, 400.0, 1e-3, average=0.9995), width=256),
     flow=FlowRecipe(
-        Plan(40_000, 400.0, 6e-4, warmup_steps=1000, average=0.9995), num_mid_blocks=8, output_size=256, input_size=256
+        Plan(40_000, 400.0, 6e-4, warmup_steps=1000, average=0.9995),
+        output_size=256,
+        input_size=256,
+        num_mid_blocks=8,
+        prior="average voice",
+        prior_weight=1.0,
     ),
     vocoder=VocoderRecipe(Plan(150_000, 32.0, 5e-4, average=0.9995), adversarial_from=50_000, base_channels=256),
     speech_lm=SpeechLmRecipe(

@@ -22,6 +22,7 @@ from omnitts.errors import InputError, UsageError
 from omnitts.models.codec.loading import TOKENIZER
 from omnitts.models.codec.onnx_session import OnnxNetwork
 from omnitts.training.augment import Augmentation, augmented
+from omnitts.training.average_voice import average_reader, keep_mel_reader
 from omnitts.training.batching import batches_of
 from omnitts.training.hearing import StateTable, hear, open_ears
 from omnitts.training.labels import Alphabet, Speller, unblank
@@ -184,6 +185,7 @@ def finish_tokenizer(run: RunFolder, stage: TokenizerStage) -> None:
     corpus, folder, tokenizer = CorpusStore(run.corpus), run.stage(STAGE), stage.tokenizer.cpu()
     export_tokenizer(tokenizer, run.recipe().tokenizer, folder / TOKENIZER)
     keep_reader(tokenizer.reader, stage.alphabet, folder)
+    keep_mel_reader(average_reader(tokenizer, run.recipe().tokenizer, corpus), folder)
     codes = stage.codes()
     keep_codes(codes, folder / CODES)
     silence = measure_silence(corpus, codes, tokenizer.encoder.quantiser.num_codes)

@@ -157,6 +157,11 @@ def spelling_reader(recipe: TokenizerRecipe, num_labels: int) -> CodeReader:
     return CodeReader(recipe, recipe.reader_blocks, num_labels, recipe.dropout)
 
 
+def mel_reader(recipe: TokenizerRecipe) -> CodeReader:
+    """A reader whose numbers are the two mel frames of a code, (B, K, 160)."""
+    return CodeReader(recipe, recipe.mel_blocks, 2 * _OUT_MELS)
+
+
 class SpeechTokenizer(nn.Module):
     """Encoder, CTC reader and mel reader."""
 
@@ -181,8 +186,7 @@ class SpeechTokenizer(nn.Module):
         inside = inside_mask(num_codes, K)
         heard = self.encoder.quantiser.centred(rounded)
         labels = self.reader(rounded, inside)
-        style = self.style_out(self._style(mel, num_codes))
-        frames = self.mel_out(self.mel(self.mel_in(heard) + style[:, None], inside))
+        frames = self.mel_out(self.mel(self.mel_in(heard) + self.style(mel, num_codes)[:, None], inside))
         return labels, frames.view(B, 2 * K, _OUT_MELS)
 
     def asr_states(self, rounded: Tensor, num_codes: Tensor) -> Tensor:
@@ -192,11 +196,12 @@ class SpeechTokenizer(nn.Module):
         states: Tensor = self.asr(rounded, inside_mask(num_codes, K))
         return states.view(B, FRAMES_PER_CODE * K, ASR_WIDTH)
 
-    def _style(self, mel: Tensor, num_codes: Tensor) -> Tensor:
-        """Mean and spread over time of a few projections of the mel: who speaks and how it was recorded."""
+    def style(self, mel: Tensor, num_codes: Tensor) -> Tensor:
+        """(B, D): who speaks and how it was recorded: mean and spread over time of a few projections."""
         inside = inside_mask(2 * num_codes, mel.shape[1])
         count = inside.sum(dim=1)
         hidden = nn.functional.gelu(self.style_in(mel / 4)) * inside
         mean = hidden.sum(dim=1) / count
         spread = (((hidden - mean[:, None]) * inside).square().sum(dim=1) / count + 1e-5).sqrt()
-        return torch.cat((mean, spread), dim=-1)
+        style: Tensor = self.style_out(torch.cat((mean, spread), dim=-1))
+        return style

@@ -14,6 +14,7 @@ from omnitts.models.codec.flow_matching import cosine_times, noise_table
 from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.loading import hift_state
 from omnitts.models.codec.prompt import VoicePrompt
+from omnitts.training.average_voice import open_mel_reader
 from omnitts.training.codec_settings import hift_config_of
 from omnitts.training.flow import FlowStage, conditions, matching_losses, new_flow, velocity
 from omnitts.training.recipe import TOY
@@ -51,14 +52,23 @@ def test_solving_with_the_learnt_velocity_is_the_flow_itself(streaming: bool) ->
     assert torch.allclose(mel[0, 20:].T, expected, atol=1e-4)
 
 
-def test_mu_is_drawn_to_the_mel_at_first(toy_run: RunFolder) -> None:
+@pytest.mark.parametrize("is_average", [False, True], ids=["mel", "average voice"])
+def test_mu_is_drawn_to_a_mel(toy_run: RunFolder, is_average: bool) -> None:
     corpus = CorpusStore(toy_run.corpus)
-    recipe = replace(TOY, flow=replace(TOY.flow, prior_weight=0.5, prior_steps=10))
-    stage = FlowStage(corpus, read_codes(toy_run, corpus), read_vectors(toy_run, corpus), recipe)
-    for step, weight in ((0, 0.5), (9, 0.5), (10, 0.05)):
-        with torch.no_grad():
-            losses = stage.losses([0, 1], step)
-        assert float(losses["loss"]) == pytest.approx(float(losses["matching"] + weight * losses["prior"]))
+    recipe = replace(TOY, flow=replace(TOY.flow, prior_weight=0.5, streaming_share=0.0))
+    reader = open_mel_reader(toy_run.root / "tokenizer", TOY.tokenizer) if is_average else None
+    stage = FlowStage(corpus, read_codes(toy_run, corpus), read_vectors(toy_run, corpus), recipe, reader)
+    index = min(corpus.training(), key=lambda i: corpus.utterances[i].num_codes)
+    utterance = corpus.utterances[index]
+    codes = stage.codes_of(index, 0, utterance.num_codes)[None]
+    wanted = corpus.read("mel", index)[None]
+    if reader is not None:
+        wanted = reader(reader.quantiser.rounded_of(codes), torch.ones(1, utterance.num_codes, 1)).view(wanted.shape)
+    with torch.no_grad():
+        mu, _ = conditions(stage.flow, codes, [utterance.num_codes], torch.zeros(1, 192), False)
+        losses = stage.losses([index], 0)
+    assert float(losses["prior"]) == pytest.approx(float((mu - wanted).square().mean()), rel=1e-4)
+    assert float(losses["loss"]) == pytest.approx(float(losses["matching"] + 0.5 * losses["prior"]))
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["matching", "prior"])
@@ -76,6 +86,7 @@ def test_the_losses_do_not_hear_padding_and_reach_every_weight(which: int) -> No
             lengths,
             mel[rows, :frames],
             voices[rows],
+            prior_mel=mel[rows, :frames],
             prompt_frames=[4] * len(lengths),
             has_condition=torch.ones(len(lengths), dtype=torch.bool),
             times=times[rows],
