@@ -80,3 +80,18 @@ def test_speakers_are_drawn_by_number() -> None:
     assert all(abs(sum(speaker.values()) - 1) < 0.01 for speaker in speakers)
     assert kokoro.label({"b": 0.4, "a": 0.6}) == "a*0.6+b*0.4"
     assert kokoro.label({"a": 1.0}) == "a"
+
+
+def test_clips_of_people_become_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "data" / "reader"
+    folder.mkdir(parents=True)
+    (folder / "transcription").write_text("<s> he was not there </s> (one)\nnever heard (two)\n\n", encoding="utf-8")
+    (folder / "one.wav").write_bytes(b"clip")
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["human_clips", str(tmp_path / "data"), str(out)])
+    assert script("human_clips").main() == 0
+    (recording,) = read_recordings(out / "speech.jsonl")
+    assert (recording.text, recording.speaker) == ("He was not there.", "reader")
+    assert recording.audio.read_bytes() == b"clip"
+    monkeypatch.setattr(sys, "argv", ["human_clips", str(out), str(out)])
+    assert script("human_clips").main() == 4
