@@ -178,6 +178,9 @@ def export(
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Leave out what is not trained yet: for another run to start from.")
     ] = False,
+    about: Annotated[
+        Path | None, typer.Option("--about", help="Markdown for the model card: who was recorded, which licence.")
+    ] = None,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -185,7 +188,7 @@ def export(
     run_folder = _open(run, 0)
     from omnitts.training.export import export_model
 
-    export_model(run_folder, out, dtype=dtype, unfinished=unfinished)
+    export_model(run_folder, out, dtype=dtype, unfinished=unfinished, about=about)
     typer.echo(str(out))
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from omnitts import __version__
-from omnitts.errors import OutputError
+from omnitts.errors import InputError, OutputError
 from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.loading import FLOW, HIFT, SETTINGS, SPEAKER, TOKENIZER, load_codec
 from omnitts.models.layout import CODEC_DIR, model_files
@@ -54,15 +54,19 @@ TOKENIZER_WEIGHTS: Final = "tokenizer.safetensors"  # with all its readers, in a
 _SAMPLING: Final = {"do_sample": True, "temperature": 0.3, "top_k": 50}
 
 
-def export_model(run: RunFolder, out: Path, *, dtype: str = "bf16", unfinished: bool = False) -> None:
+def export_model(
+    run: RunFolder, out: Path, *, dtype: str = "bf16", unfinished: bool = False, about: Path | None = None
+) -> None:
     """Writes the checkpoint folder ``out``; a folder of that name must not hold anything else.
 
     ``dtype`` is that of the speech LM's file; flow and vocoder are stored as float16 (their loaders compute in
     float32). ``unfinished``: leave out what is not trained yet; such a folder cannot speak, but another run can start
-    from it. Raises `InputError` for a stage that is missing and `OutputError` when ``out`` is in use.
+    from it. ``about``: a Markdown file for the model card, on the recordings and their licence. Raises `InputError`
+    for a stage that is missing or an ``about`` that cannot be read, and `OutputError` when ``out`` is in use.
     """
     if out.exists() and any(out.iterdir()):
         raise OutputError("the folder is not empty", where=str(out), hint="give another --out, or remove it first")
+    told = _read(about) if about else ""
     aside = out.with_name(out.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     (aside / CODEC_DIR).mkdir(parents=True)
@@ -78,7 +82,7 @@ def export_model(run: RunFolder, out: Path, *, dtype: str = "bf16", unfinished: 
         weights, _ = trained_weights(run.stage(TOKENIZER_STAGE), run.recipe().tokenizer.plan)
         save_file(_halved(weights), aside / TRAINING_DIR / TOKENIZER_WEIGHTS)
     if steps.keys() == _PARTS.keys():
-        _write_card(run, aside, steps)
+        _write_card(run, aside, steps, told)
         load_mouth(aside)
         load_codec(aside / CODEC_DIR)
     sign(aside, MODEL_NAME)
@@ -86,6 +90,13 @@ def export_model(run: RunFolder, out: Path, *, dtype: str = "bf16", unfinished: 
         out.rmdir()
     aside.replace(out)
     logger.info("export: %s, %.1f MB", out, sum(path.stat().st_size for path in model_files(out)) / 1e6)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read as text ({error})", where=str(path)) from error
 
 
 def sign(folder: Path, name: str) -> None:
@@ -170,7 +181,7 @@ def _write_settings(run: RunFolder, folder: Path) -> None:
     write_json(folder / TRAINING_DIR / RECIPE_FILE, recipe_json(recipe))
 
 
-def _write_card(run: RunFolder, folder: Path, steps: dict[str, int]) -> None:
+def _write_card(run: RunFolder, folder: Path, steps: dict[str, int], about: str) -> None:
     corpus = CorpusStore(run.corpus)
     facts: dict[str, Any] = {
         "hours": corpus.hours,
@@ -181,7 +192,8 @@ def _write_card(run: RunFolder, folder: Path, steps: dict[str, int]) -> None:
         "bytes": sum(path.stat().st_size for path in model_files(folder)),
     }
     measured = read_json(run.evaluation) if run.evaluation.is_file() else None
-    (folder / CARD).write_text(model_card(MODEL_NAME, run.recipe(), facts, measured), encoding="utf-8")
+    card = model_card(MODEL_NAME, run.recipe(), facts, measured, about)
+    (folder / CARD).write_text(card, encoding="utf-8")
 
 
 def vocoder_state(run: RunFolder) -> tuple[dict[str, Tensor], int]:

@@ -10,7 +10,7 @@ import pytest
 from omnitts.cli import app as command_line
 from omnitts.engines.base import SpeechRequest
 from omnitts.engines.registry import EngineOptions, open_engine
-from omnitts.errors import OutputError
+from omnitts.errors import InputError, OutputError
 from omnitts.models.layout import check_layout
 from omnitts.models.manifest import verify
 from omnitts.training.export import CARD, export_model
@@ -53,6 +53,9 @@ def test_the_exported_folder_speaks(toy_run: RunFolder, toy_model: Path, clips: 
     engine.close()
     with pytest.raises(OutputError, match="not empty"):
         export_model(toy_run, out)
+    with pytest.raises(InputError, match="cannot be read"):
+        export_model(toy_run, tmp_path / "new", about=tmp_path / "nowhere.md")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_stage_without_its_forerunner_says_which_command_is_missing(

@@ -65,8 +65,15 @@ def test_every_part_is_measured(toy_model: Path, clips: Path, tmp_path: Path) ->
     assert len(lines) == 9
     facts = {"hours": 1.0, "utterances": 6, "speakers": 3, "steps": {}, "version": "0", "bytes": 1}
     card = model_card("toy", TOY, facts, figures)
-    assert f"| originals, known voices: wer | {figures['originals, known voices']['wer']:.3f} |" in card
-    assert "Not measured" in model_card("toy", TOY, facts, None)
+    known = figures["originals, known voices"]
+    assert f"| originals, known voices | 2 | {100 * known['wer']:.1f} % | {known['similarity']:.2f} | 1.00 |" in card
+    assert f"similarity {figures['human references']['similarity']:.2f}." in card
+    assert f"Real-time factor {figures['speed']['real_time_factor']:.2f} with" in card
+    assert "licence is not said" in card
+    told = model_card("toy", TOY, facts, None, "Read by Anna, CC0.")
+    assert "Not measured" in told
+    assert "Read by Anna, CC0." in told
+    assert "licence is not said" not in told
 
 
 def test_a_summary_weighs_words() -> None:
