@@ -163,7 +163,7 @@ CPU: Final = Recipe(
     ),
     speaker=SpeakerRecipe(Plan(1500, 60.0, 1e-3, average=0.998, bf16=True)),
     flow=FlowRecipe(
-        Plan(9000, 24.0, 1e-3, warmup_steps=200, average=0.999, bf16=True),
+        Plan(15_000, 24.0, 1e-3, warmup_steps=200, average=0.999, bf16=True),
         channels=160,
         head_dim=40,
         num_mid_blocks=4,
