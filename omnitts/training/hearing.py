@@ -93,7 +93,7 @@ def _is_of(corpus: CorpusStore, folder: Path) -> bool:
     if not (folder / _BASIS).is_file():
         return False
     with np.load(folder / _BASIS) as kept:
-        return str(kept["corpus"]) == _beginning(corpus, int(kept["utterances"]))
+        return "corpus" in kept and str(kept["corpus"]) == _beginning(corpus, int(kept["utterances"]))
 
 
 def _beginning(corpus: CorpusStore, count: int) -> str:
