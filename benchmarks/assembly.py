@@ -9,15 +9,11 @@ Peak memory counts this process; ffmpeg's own is listed beside it. Needs POSIX.
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
+import by_the_hour
 import numpy as np
 
 from omnitts import audio
@@ -42,7 +38,7 @@ def clip(folder: Path) -> Path:
     return path
 
 
-def assemble(hours: float, suffix: str, folder: Path) -> dict[str, float | int | str]:
+def assemble(hours: float, suffix: str, folder: Path) -> by_the_hour.Row:
     """Stitches and masters a book of so many hours; returns one row of the table."""
     file = clip(folder)
     count = max(1, round(hours * 3600 / (CLIP_S + 0.5)))
@@ -72,29 +68,5 @@ def assemble(hours: float, suffix: str, folder: Path) -> dict[str, float | int |
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hours", type=float, nargs="+", default=[0.25, 1.0, 4.0])
-    parser.add_argument("--format", default="m4b")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.alone:
-        with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(assemble(options.hours[0], options.format, Path(folder))))
-        return
-    rows = []
-    for hours in options.hours:
-        command = [sys.executable, __file__, "--alone", "--hours", str(hours), "--format", options.format]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
-        rows.append(json.loads(done.stdout))
-        if not options.json:
-            if len(rows) == 1:
-                print("  ".join(f"{name:>15}" for name in rows[0]))
-            print("  ".join(f"{value:>15}" for value in rows[-1].values()), flush=True)
-    if options.json:
-        print(json.dumps({"format": options.format, "rows": rows}, indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    by_the_hour.main(__file__, __doc__, assemble)

@@ -10,16 +10,12 @@ of its own; ffmpeg's peak memory is listed beside it. Needs POSIX.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import resource
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
+import by_the_hour
 from plan import synthetic_book
 
 from omnitts.progress import Silent
@@ -34,7 +30,7 @@ def write_book(num_words: int, path: Path) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def narrate_hours(hours: float, suffix: str, folder: Path) -> dict[str, float | int]:
+def narrate_hours(hours: float, suffix: str, folder: Path) -> by_the_hour.Row:
     """Narrates a book of so many hours in this process; returns one row of the table."""
     os.environ["OMNITTS_HOME"] = str(folder / "home")
     from omnitts.pipeline.check.judge import QualityOptions
@@ -61,29 +57,5 @@ def narrate_hours(hours: float, suffix: str, folder: Path) -> dict[str, float | 
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hours", type=float, nargs="+", default=[0.5, 1.0, 4.0])
-    parser.add_argument("--format", default="m4b")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.alone:
-        with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(narrate_hours(options.hours[0], options.format, Path(folder))))
-        return
-    rows: list[dict[str, float | int]] = []
-    for hours in options.hours:
-        command = [sys.executable, __file__, "--alone", "--hours", str(hours), "--format", options.format]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True)
-        rows.append(json.loads(done.stdout))
-        if not options.json:
-            if len(rows) == 1:
-                print("  ".join(f"{name:>15}" for name in rows[0]))
-            print("  ".join(f"{value:>15}" for value in rows[-1].values()), flush=True)
-    if options.json:
-        print(json.dumps({"format": options.format, "rows": rows}, indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    by_the_hour.main(__file__, __doc__, narrate_hours)
