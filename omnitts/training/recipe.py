@@ -134,6 +134,7 @@ class SpeechLmRecipe:
     alone_epochs: int = 0  # the first passes speak single utterances: short ones show sooner how sound follows text
     guide_weight: float = 0.0  # of telling which text tokens sound now and next (needs the tokenizer's spelling reader)
     learn_reference: bool = False  # the codes of the reference too: the same task, its voice unknown
+    speaker_share: float = 0.0  # as in `FlowRecipe`
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,7 @@ CPU: Final = Recipe(
         intermediate_size=768,
         joined_share=0.5,
         learn_reference=True,
+        speaker_share=0.5,
         alone_epochs=6,
         guide_weight=0.5,
     ),

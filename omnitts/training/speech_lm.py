@@ -24,7 +24,7 @@ from omnitts.models.mgm_omni.speech_lm import Hidden, SpeechLM
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary, build_vocabulary
 from omnitts.pipeline.text.normalise import normalise
 from omnitts.training.alignment import FloatRow
-from omnitts.training.batching import batches_of
+from omnitts.training.batching import balanced, batches_of
 from omnitts.training.guide import Guide
 from omnitts.training.lm_data import LmData, LmUtterance
 from omnitts.training.loop import Batch, Losses, train
@@ -87,9 +87,13 @@ class SpeechLmStage:
         count = len(self._data.utterances)
         learnt = [index for index in range(count) if index not in self._held_back]
         chance, alone = self._chance(epoch), epoch < self._recipe.alone_epochs
-        found = batches_of(
-            learnt, lambda i: self._data.seconds(i, chance, alone=alone), self._recipe.plan.batch_s, self._seed, epoch
-        )
+
+        def seconds(index: int) -> float:
+            return self._data.seconds(index, chance, alone=alone)
+
+        share, utterances = self._recipe.speaker_share, self._data.utterances
+        spread = balanced(learnt, seconds, lambda i: utterances[i].speaker, share, self._seed, epoch)
+        found = batches_of(spread, seconds, self._recipe.plan.batch_s, self._seed, epoch)
         return [[epoch * count + index for index in batch] for batch in found]
 
     def validation(self) -> list[Batch]:

@@ -22,15 +22,21 @@ from omnitts.training.tokenizer import read_codes
 SIZES = replace(TOY.speech_lm, joined_share=0.5, reference_s=(0.5, 10.0))
 
 
-def data_of(run: RunFolder, sizes: SpeechLmRecipe = SIZES, dropout: float = 0.1) -> LmData:
+def data_of(
+    run: RunFolder, sizes: SpeechLmRecipe = SIZES, dropout: float = 0.1, *, crowd_from: int | None = None
+) -> LmData:
+    """The toy corpus; utterances from ``crowd_from`` on are one speaker's."""
     corpus = CorpusStore(run.corpus)
     codes = read_codes(run, corpus)
     _, config, vocabulary, prompts, coder = open_language(run)
     utterances = [
         LmUtterance(
-            item.text, item.text, item.speaker, tuple(codes[item.offset : item.offset + item.num_codes].tolist())
+            item.text,
+            item.text,
+            "many" if crowd_from is not None and index >= crowd_from else item.speaker,
+            tuple(codes[item.offset : item.offset + item.num_codes].tolist()),
         )
-        for item in corpus.utterances
+        for index, item in enumerate(corpus.utterances)
     ]
     voices = np.random.default_rng(0).normal(size=(len(utterances), 8)).astype(np.float32)
     return LmData(utterances, voices, prompts, vocabulary, coder, sizes, dropout, config.dropped_rows)
@@ -74,6 +80,22 @@ def test_a_batch_without_a_usable_example_is_no_loss(toy_run: RunFolder) -> None
     loss = stage.losses([0, 1], 0)["loss"]
     loss.backward()
     assert loss.item() == 0
+
+
+def test_a_speaker_with_many_hours_does_not_outweigh_the_others(toy_run: RunFolder) -> None:
+    _, config, *_ = open_language(toy_run)
+    data = data_of(toy_run, crowd_from=4)
+    count = len(data.utterances)
+
+    def spoken_by_many(share: float, epoch: int) -> set[int]:
+        sizes = replace(TOY.speech_lm, speaker_share=share)
+        batches = SpeechLmStage(new_model(config, 0), data, set(), sizes, 0).batches(epoch)
+        return {number - epoch * count for batch in batches for number in batch} - {0, 1, 2, 3}
+
+    assert spoken_by_many(0.0, 0) == set(range(4, count))
+    some = [spoken_by_many(1.0, epoch) for epoch in range(8)]
+    assert all(len(part) < count - 4 for part in some)
+    assert len(set.union(*some)) > len(some[0])
 
 
 def test_an_example_is_the_same_whenever_asked(toy_run: RunFolder) -> None:
