@@ -117,6 +117,8 @@ def _fill(corpus: CorpusStore, folder: Path, recogniser: Recogniser, ear_layers:
     if not first:
         some = range(0, count, max(1, count // _SAMPLE))
         mean, directions = _directions(torch.cat([_states(corpus, index, recogniser)[1] for index in some]))
+        for name in (_TEACHER, _EARS):  # a kill before the first row must not leave tables of another corpus
+            (folder / name).unlink(missing_ok=True)
         np.savez(
             folder / _BASIS,
             mean=mean.numpy(),
