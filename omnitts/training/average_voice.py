@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from omnitts.errors import InputError
+from omnitts.training.blocks import inside_mask
+from omnitts.training.reader_file import fill_reader, opening, write_reader
 from omnitts.training.recipe import TokenizerRecipe
 from omnitts.training.store import CorpusStore
 from omnitts.training.tokenizer_network import CodeReader, SpeechTokenizer, mel_reader
@@ -42,21 +43,23 @@ def average_reader(tokenizer: SpeechTokenizer, recipe: TokenizerRecipe, corpus: 
 
 
 def keep_mel_reader(reader: CodeReader, folder: Path) -> None:
-    """Writes MEL_READER, in float16."""
-    aside = folder / f"part-{MEL_READER}"
-    save_file({name: value.detach().half().contiguous() for name, value in reader.state_dict().items()}, aside)
-    aside.replace(folder / MEL_READER)
+    """Writes MEL_READER."""
+    write_reader(reader, folder / MEL_READER)
 
 
 def open_mel_reader(folder: Path, recipe: TokenizerRecipe) -> CodeReader:
     """What `keep_mel_reader` wrote. Raises `InputError` when it is not there, damaged or of another recipe's sizes."""
-    path, reader = folder / MEL_READER, mel_reader(recipe)
+    path = folder / MEL_READER
     if not path.is_file():
         hint = 'train the tokenizer in this run, or set flow.prior to "mel" in its recipe'
         raise InputError(f"there is no {MEL_READER}", where=str(folder), hint=hint)
-    try:
-        reader.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"the mel reader cannot be opened ({reason})", where=str(path)) from error
-    return reader.eval().requires_grad_(False)
+    with opening("mel reader", path):
+        return fill_reader(mel_reader(recipe), path).requires_grad_(False)
+
+
+@torch.no_grad()
+def average_mel(reader: CodeReader, ids: Tensor, lengths: list[int]) -> Tensor:
+    """(B, F, M) mel of (B, T) codes in the reader's voice."""
+    inside = inside_mask(torch.tensor(lengths, device=ids.device), ids.shape[1])
+    frames: Tensor = reader.to(ids.device)(reader.quantiser.rounded_of(ids), inside)
+    return frames.view(len(ids), 2 * ids.shape[1], -1)

@@ -20,13 +20,12 @@ from torch import Tensor, nn
 from omnitts.errors import UsageError
 from omnitts.models.codec.attention import valid, visible
 from omnitts.models.codec.flow import Flow
-from omnitts.training.average_voice import open_mel_reader
+from omnitts.training.average_voice import average_mel, open_mel_reader
 from omnitts.training.batching import balanced, batches_of
-from omnitts.training.blocks import inside_mask
 from omnitts.training.codec_settings import flow_config_of
 from omnitts.training.flow_start import begin_near_straight
 from omnitts.training.loop import Batch, Losses, train
-from omnitts.training.recipe import Recipe
+from omnitts.training.recipe import AVERAGE_VOICE, PRIORS, Recipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import FloatTable, read_vectors
 from omnitts.training.store import CODE_S, CorpusStore
@@ -35,8 +34,6 @@ from omnitts.training.tokenizer import read_codes
 from omnitts.training.tokenizer_network import USUAL_MEL, CodeReader
 
 STAGE: Final = "flow"
-AVERAGE: Final = "average voice"
-PRIORS: Final = ("mel", AVERAGE)
 _NOISE_LEFT: Final = 1e-6  # sigma_min of the published settings
 
 
@@ -166,14 +163,6 @@ def _squared(error: Tensor, inside: Tensor | None) -> Tensor:
     return (error.square() * inside.unsqueeze(-1)).sum() / (inside.sum() * error.shape[2])
 
 
-@torch.no_grad()
-def average_mel(reader: CodeReader, ids: Tensor, lengths: list[int]) -> Tensor:
-    """(B, F, M) mel of (B, T) codes in the reader's voice."""
-    inside = inside_mask(torch.tensor(lengths, device=ids.device), ids.shape[1])
-    frames: Tensor = reader.to(ids.device)(reader.quantiser.rounded_of(ids), inside)
-    return frames.view(len(ids), 2 * ids.shape[1], -1)
-
-
 def conditions(flow: Flow, ids: Tensor, lengths: list[int], voices: Tensor, streaming: bool) -> tuple[Tensor, Tensor]:
     """What every frame should sound like, mu (B, F, M), and the voice (B, M): the first half of `Flow.forward`."""
     hidden = flow.encoder(flow.input_embedding(ids), lengths, 0, streaming)
@@ -209,10 +198,10 @@ def _spread_times(count: int) -> Tensor:
 def train_flow(run: RunFolder, *, device: str = "cpu", steps: int | None = None) -> None:
     """The whole stage, after tokenizer and speaker encoder."""
     recipe, corpus = run.recipe(), CorpusStore(run.corpus)
-    if recipe.flow.prior not in PRIORS:
-        hint = f"one of {', '.join(PRIORS)}"
-        raise UsageError(f"flow.prior is {recipe.flow.prior!r}", where=str(run.root), hint=hint)
-    reader = open_mel_reader(run.stage(TOKENIZER_STAGE), recipe.tokenizer) if recipe.flow.prior == AVERAGE else None
+    prior = recipe.flow.prior
+    if prior not in PRIORS:
+        raise UsageError(f"flow.prior is {prior!r}", where=str(run.root), hint=f"one of {', '.join(PRIORS)}")
+    reader = open_mel_reader(run.stage(TOKENIZER_STAGE), recipe.tokenizer) if prior == AVERAGE_VOICE else None
     stage = FlowStage(corpus, read_codes(run, corpus), read_vectors(run, corpus), recipe, reader)
     train(stage, recipe.flow.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)
 

@@ -15,12 +15,11 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
 
-from omnitts.errors import InputError
 from omnitts.training.alignment import FloatRow, byte_times, label_times
 from omnitts.training.labels import Alphabet, Speller
+from omnitts.training.reader_file import fill_reader, opening, write_reader
 from omnitts.training.recipe import TokenizerRecipe
 from omnitts.training.store import CorpusStore
 from omnitts.training.tokenizer_network import CodeReader, spelling_reader
@@ -33,24 +32,16 @@ _TIMES: Final = "times.npy"
 
 def keep_reader(reader: CodeReader, alphabet: Alphabet, folder: Path) -> None:
     """Writes the reader and its alphabet; times that an older reader found are forgotten."""
-    aside = folder / f"part-{READER}"
-    state = {name: value.detach().half().contiguous() for name, value in reader.state_dict().items()}
-    save_file(state, aside, metadata={"symbols": json.dumps(alphabet.symbols)})
     (folder / _TIMES).unlink(missing_ok=True)
-    aside.replace(folder / READER)
+    write_reader(reader, folder / READER, {"symbols": json.dumps(alphabet.symbols)})
 
 
 def open_reader(path: Path, recipe: TokenizerRecipe) -> tuple[CodeReader, Alphabet]:
     """What `keep_reader` wrote. Raises `InputError` when it is damaged or of other sizes than the recipe's."""
-    try:
+    with opening("spelling reader", path):
         with safe_open(path, "pt") as file:
             alphabet = Alphabet(tuple(json.loads(file.metadata()["symbols"])))
-        reader = spelling_reader(recipe, alphabet.size)
-        reader.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"the spelling reader cannot be opened ({reason})", where=str(path)) from error
-    return reader.eval(), alphabet
+        return fill_reader(spelling_reader(recipe, alphabet.size), path), alphabet
 
 
 def text_times(

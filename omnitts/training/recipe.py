@@ -14,6 +14,9 @@ from typing import Any, Final, TypeVar
 
 from omnitts.errors import UsageError
 
+AVERAGE_VOICE: Final = "average voice"
+PRIORS: Final = ("mel", AVERAGE_VOICE)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -76,7 +79,7 @@ class FlowRecipe:
     num_heads: int = 4
     n_blocks: int = 1
     num_mid_blocks: int = 6
-    prior: str = "mel"  # what mu is drawn to (arXiv 2105.06337): the clip's mel, or that of an "average voice"
+    prior: str = "mel"  # of PRIORS, what mu is drawn to (arXiv 2105.06337): the clip's mel, or that of an average voice
     prior_weight: float = 0.0  # of the distance between the two: mu is a mel from early on
     guidance: float = 0.7
     drop_condition: float = 0.2  # as in the literature of classifier-free guidance
@@ -168,7 +171,7 @@ CPU: Final = Recipe(
         channels=160,
         head_dim=40,
         num_mid_blocks=4,
-        prior="average voice",
+        prior=AVERAGE_VOICE,
         prior_weight=1.0,
         guidance=1.2,
         drop_condition=0.1,
@@ -198,7 +201,7 @@ GPU: Final = Recipe(
         output_size=256,
         input_size=256,
         num_mid_blocks=8,
-        prior="average voice",
+        prior=AVERAGE_VOICE,
         prior_weight=1.0,
     ),
     vocoder=VocoderRecipe(Plan(150_000, 32.0, 5e-4, average=0.9995), adversarial_from=50_000, base_channels=256),

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from omnitts.errors import InputError, UsageError
-from omnitts.training.average_voice import MEL_READER, average_reader, keep_mel_reader, open_mel_reader
-from omnitts.training.flow import average_mel, train_flow
+from omnitts.training.average_voice import MEL_READER, average_mel, average_reader, keep_mel_reader, open_mel_reader
+from omnitts.training.flow import train_flow
 from omnitts.training.recipe import TOY, recipe_json
 from omnitts.training.run_folder import RECIPE_FILE, RunFolder, write_json
 from omnitts.training.store import CorpusStore

@@ -1,0 +1,40 @@
+"""The file of a code reader: what a tokenizer's readers leave behind for stages that have no tokenizer.
+
+float16 tensors and, where wanted, a few words about them, as safetensors. Written aside and renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from omnitts.errors import InputError
+from omnitts.training.tokenizer_network import CodeReader
+
+
+def write_reader(reader: CodeReader, path: Path, notes: Mapping[str, str] | None = None) -> None:
+    """``notes`` become the file's metadata."""
+    aside = path.with_name(f"part-{path.name}")
+    state = {name: value.detach().half().contiguous() for name, value in reader.state_dict().items()}
+    save_file(state, aside, metadata=dict(notes) if notes else None)
+    aside.replace(path)
+
+
+def fill_reader(reader: CodeReader, path: Path) -> CodeReader:
+    """The reader with the file's weights, in float32 and eval mode. Raises what `opening` names."""
+    reader.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    return reader.eval()
+
+
+@contextmanager
+def opening(what: str, path: Path) -> Iterator[None]:
+    """Turns what goes wrong inside, a damaged file or one of other sizes, into an `InputError` that names both."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"the {what} cannot be opened ({reason})", where=str(path)) from error
