@@ -164,10 +164,30 @@ def speech_lm(
     """Learn the text tokenizer, then train the speech LM: text and a reference to speech codes."""
     run_folder = _open(run, threads)
     from omnitts.training.manifest import read_sentences
-    from omnitts.training.speech_lm import train_speech_lm
+    from omnitts.training.speech_lm_stage import train_speech_lm
 
     sentences = [sentence for path in books or [] for sentence in read_sentences(path)]
     train_speech_lm(run_folder, books=sentences, device=device, steps=steps)
+
+
+@app.command("takes")
+def takes(
+    run: RunArgument,
+    hours: Annotated[float, typer.Option("--hours", min=0.001, help="How many hours of takes to add.")] = 1.0,
+    num_takes: Annotated[int, typer.Option("--takes", min=2, help="Of each text at a time; the best is kept.")] = 8,
+    most_misread: Annotated[
+        float, typer.Option("--most-misread", min=0.0, max=1.0, help="Keep none of which more is misread.")
+    ] = 0.18,
+    device: TrainDeviceOption = "cpu",
+    threads: ThreadsOption = 0,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Let the speech LM say its corpus and keep what it says well, to learn from (speech_lm.takes_share)."""
+    run_folder = _open(run, threads)
+    from omnitts.training.takes import TakesOptions, make_takes
+
+    make_takes(run_folder, hours, TakesOptions(num_takes, most_misread), device=device)
 
 
 @app.command("export")

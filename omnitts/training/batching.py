@@ -51,3 +51,19 @@ def balanced(
     if len(spoken_s) == 1:
         return list(indices)
     return [index for index in indices if kept[speaker(index)] >= 1 or rng.random() < kept[speaker(index)]]
+
+
+def mixed(
+    some: Sequence[int], others: Sequence[int], seconds: Callable[[int], float], share: float, seed: int, epoch: int
+) -> list[int]:
+    """Of both, as much as can be with ``share`` of the seconds from ``others``.
+
+    What there is too much of is thinned out, another random part of it in every pass; order is kept.
+    """
+    some_s, others_s = (sum(seconds(index) for index in part) for part in (some, others))
+    if not some_s or not others_s:
+        return [*some, *others]
+    most_s = min(some_s / (1 - share), others_s / share)
+    rng = random.Random(f"{seed} {epoch} mixed")
+    kept = (1 - share) * most_s / some_s, share * most_s / others_s
+    return [index for part, chance in zip((some, others), kept, strict=True) for index in part if rng.random() < chance]

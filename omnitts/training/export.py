@@ -36,8 +36,8 @@ from omnitts.training.reading import READER
 from omnitts.training.recipe import recipe_json
 from omnitts.training.run_folder import RECIPE_FILE, RunFolder, read_json, write_json
 from omnitts.training.speaker import STAGE as SPEAKER_STAGE
-from omnitts.training.speech_lm import STAGE as LM_STAGE
 from omnitts.training.speech_lm import TEXT_STAGE, new_model, open_language
+from omnitts.training.speech_lm_stage import STAGE as LM_STAGE
 from omnitts.training.store import CorpusStore
 from omnitts.training.text_tokenizer import FILES as TEXT_FILES
 from omnitts.training.tokenizer import SILENCE

@@ -37,7 +37,8 @@ from omnitts.training.lora import add_lora, merge_lora
 from omnitts.training.manifest import Recording
 from omnitts.training.recipe import Plan, SpeechLmRecipe
 from omnitts.training.run_folder import read_json, write_json
-from omnitts.training.speech_lm import SpeechLmStage, spoken
+from omnitts.training.speech_lm import spoken
+from omnitts.training.speech_lm_stage import SpeechLmStage
 from omnitts.training.store import WAVE_RATE
 from omnitts.training.text_tokenizer import TextCoder
 

@@ -33,7 +33,8 @@ _TRIES: Final = 3
 class LmUtterance:
     """``text`` as it is spoken, ``transcript`` as a person would write it for a reference clip.
 
-    ``byte_codes``: the code at which each UTF-8 byte of ``text`` is spoken, if known (`alignment`).
+    ``byte_codes``: the code at which each UTF-8 byte of ``text`` is spoken, if known (`alignment`). ``spelling``: the
+    labels of its sounds, if known. ``take_of``: the recorded utterance whose text the model itself said here.
     """
 
     text: str
@@ -41,6 +42,8 @@ class LmUtterance:
     speaker: str
     codes: tuple[int, ...]
     byte_codes: NDArray[np.float32] | None = None
+    spelling: tuple[int, ...] = ()
+    take_of: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -72,7 +75,8 @@ class LmData:
         self._recipe, self._dropout, self._pre_pad = recipe, dropout, pre_pad
         self._of_speaker: dict[str, list[int]] = defaultdict(list)
         for index, utterance in enumerate(utterances):
-            self._of_speaker[utterance.speaker].append(index)
+            if utterance.take_of is None:
+                self._of_speaker[utterance.speaker].append(index)
         self._alike: dict[int, list[int]] = {}
         lengths = np.linalg.norm(voices, axis=1, keepdims=True)
         self._voices = voices / np.maximum(lengths, 1e-6)
@@ -98,14 +102,15 @@ class LmData:
                 prompt = self._prompts.voice_rows(reference.transcript, reference.codes)
             except VoiceError:
                 return None
-            return example(prompt, rows, self._reference_said(reference))
+            return example(prompt, rows, self._reference_said(reference), reference.spelling)
         return None
 
     def _piece(self, index: int, follows: bool, drops: bool, rng: random.Random) -> SpokenText:
         utterance = self.utterances[index]
         text = f" {utterance.text}" if follows else utterance.text
         ids = self._coder.dropped_ids(text, self._dropout, rng) if drops and self._dropout else self._coder.ids(text)
-        return SpokenText(tuple(ids), utterance.codes, self._said(utterance, ids, len(text.encode())))
+        said = self._said(utterance, ids, len(text.encode()))
+        return SpokenText(tuple(ids), utterance.codes, said, utterance.spelling)
 
     def _reference_said(self, reference: LmUtterance) -> tuple[int, ...]:
         if reference.transcript != reference.text:  # when its words are spoken is known of the spoken text alone
@@ -125,7 +130,11 @@ class LmData:
 
     def _choose(self, index: int, rng: random.Random, alone: bool) -> _Choice:
         """Which clip is the reference, and which utterances are spoken: ``index`` and perhaps others behind it."""
-        own = self._of_speaker[self.utterances[index].speaker]
+        utterance = self.utterances[index]
+        own = self._of_speaker[utterance.speaker]
+        if utterance.take_of is not None:
+            reference = self._reference(own, {utterance.take_of}, rng)
+            return _Choice(rng.choice(self._similar(utterance.take_of)) if reference is None else reference, (index,))
         joins = not alone and len(own) > 2 and rng.random() < self._recipe.joined_share
         num_more = rng.randint(1, min(self._recipe.joined_most, len(own) - 2)) if joins else 0
         more = [place for place in rng.sample(own, num_more + 1) if place != index][:num_more]
@@ -151,6 +160,7 @@ class LmData:
         if index not in self._alike:
             likeness = self._voices @ self._voices[index]
             likeness[index] = -np.inf
+            likeness[[item.take_of is not None for item in self.utterances]] = -np.inf
             nearest = np.argsort(-likeness, kind="stable")[:_SIMILAR]
             self._alike[index] = [int(place) for place in nearest if place != index] or [index]
         return self._alike[index]

@@ -44,6 +44,36 @@ def open_reader(path: Path, recipe: TokenizerRecipe) -> tuple[CodeReader, Alphab
         return fill_reader(spelling_reader(recipe, alphabet.size), path), alphabet
 
 
+class TextReader:
+    """Reader, alphabet and speller together: what a text's sounds are, and when codes say them."""
+
+    def __init__(self, reader: CodeReader, alphabet: Alphabet, speller: Speller) -> None:
+        self.codes, self._alphabet, self._speller = reader, alphabet, speller
+        self._sizes: dict[tuple[str, str], int] = {}
+
+    @classmethod
+    def open(cls, path: Path, recipe: TokenizerRecipe) -> TextReader:
+        """Of what `keep_reader` wrote. Raises as `open_reader`."""
+        return cls(*open_reader(path, recipe), Speller(recipe.labels))
+
+    def labels(self, text: str, accent: str) -> tuple[int, ...]:
+        """The labels of a text's sounds."""
+        return tuple(self._alphabet.labels(self._speller.spell(text, accent)))
+
+    def times(self, codes: Sequence[int], text: str, transcript: str, accent: str) -> FloatRow:
+        """The code at which each byte of ``text``, the transcript as it is spoken, is said."""
+        with torch.no_grad():
+            logits = self.codes(self.codes.quantiser.rounded_of(torch.tensor([codes])), torch.ones(1, len(codes), 1))[0]
+        times = label_times(logits.log_softmax(-1).numpy(), self.labels(transcript, accent))
+        return byte_times(text, times, lambda word: self._size(word, accent), len(codes))
+
+    def _size(self, word: str, accent: str) -> int:
+        """How many labels a word has by itself."""
+        if (word, accent) not in self._sizes:
+            self._sizes[word, accent] = len(self.labels(word, accent))
+        return self._sizes[word, accent]
+
+
 def text_times(
     folder: Path, recipe: TokenizerRecipe, corpus: CorpusStore, codes: NDArray[np.int16], texts: Sequence[str]
 ) -> list[FloatRow] | list[None]:
@@ -59,27 +89,11 @@ def text_times(
     if not (folder / READER).is_file():
         logger.warning("%s holds no %s: nobody knows when each word is spoken", folder, READER)
         return [None] * len(texts)
-    reader, alphabet = open_reader(folder / READER, recipe)
-    speller = Speller(recipe.labels)
-    sizes: dict[tuple[str, str], int] = {}
-
-    def labels_of(text: str, accent: str) -> list[int]:
-        return alphabet.labels(speller.spell(text, accent))
-
+    reader = TextReader.open(folder / READER, recipe)
     found = []
     for utterance, text in zip(corpus.utterances, texts, strict=True):
-
-        def count(word: str, accent: str = utterance.accent) -> int:
-            """How many labels a word has by itself."""
-            if (word, accent) not in sizes:
-                sizes[word, accent] = len(labels_of(word, accent))
-            return sizes[word, accent]
-
-        own = torch.from_numpy(codes[utterance.offset : utterance.offset + utterance.num_codes].astype(np.int64))
-        with torch.no_grad():
-            logits = reader(reader.quantiser.rounded_of(own[None]), torch.ones(1, len(own), 1))[0]
-        times = label_times(logits.log_softmax(-1).numpy(), labels_of(utterance.text, utterance.accent))
-        found.append(byte_times(text, times, count, utterance.num_codes))
+        own = codes[utterance.offset : utterance.offset + utterance.num_codes].tolist()
+        found.append(reader.times(own, text, utterance.text, utterance.accent))
     aside = folder / f"part-{_TIMES}"
     np.save(aside, np.concatenate(found))
     aside.replace(folder / _TIMES)

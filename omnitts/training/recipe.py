@@ -131,11 +131,14 @@ class SpeechLmRecipe:
     head_dim: int = 64
     pre_pad: int = 4
     dropout: float = 0.1
+    own_share: float = 0.0  # of the rows are, in the input, what the model itself would have said there
     joined_share: float = 0.35  # of the examples are several utterances in a row, most of more than one chunk
     joined_most: int = 6
     reference_s: tuple[float, float] = (2.0, 10.0)
     alone_epochs: int = 0  # the first passes speak single utterances: short ones show sooner how sound follows text
     guide_weight: float = 0.0  # of telling which text tokens sound now and next (needs the tokenizer's spelling reader)
+    spelling_weight: float = 0.0  # of what the drawn codes spell (needs the tokenizer's spelling reader)
+    takes_share: float = 0.0  # of the seconds are takes (`omnitts train takes`), the rest recorded
     learn_reference: bool = False  # the codes of the reference too: the same task, its voice unknown
     speaker_share: float = 0.0  # as in `FlowRecipe`
 

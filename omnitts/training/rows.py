@@ -24,31 +24,38 @@ UNKNOWN: Final = -100  # where nobody knows which text token is spoken
 
 @dataclass(frozen=True)
 class SpokenText:
-    """One utterance as ids and as speech codes (25 a second). ``said``: the text id spoken at each code, if known."""
+    """One utterance as ids and as speech codes (25 a second).
+
+    If they are known, ``said``: the text id spoken at each code, and ``spelling``: the labels of its sounds.
+    """
 
     text_ids: tuple[int, ...]
     codes: tuple[int, ...]
     said: tuple[int, ...] = ()
+    spelling: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class SpokenRows:
-    """Rows, and of each the text id that its sound says, or UNKNOWN."""
+    """Rows, and of each the text id that its sound says, or UNKNOWN; the labels of all sounds, if they are known."""
 
     rows: list[Row]
     said: list[int]
+    spelling: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Example:
     """``rows`` (T, 1 + K) int64, of which the first ``num_prompt`` are given and the rest are to be learnt.
 
-    ``said`` (T,) int64: the text id that the sound of each row says, or UNKNOWN.
+    ``said`` (T,) int64: the text id that the sound of each row says, or UNKNOWN. ``spellings``: the labels of the
+    sounds in the prompt, and of those behind it; empty where they are not known.
     """
 
     rows: Tensor
     num_prompt: int
     said: Tensor
+    spellings: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
 
 
 def spoken_rows(
@@ -79,7 +86,9 @@ def spoken_rows(
         said.append(UNKNOWN)
     rows.append(feed.next_row(pads))
     said.append(UNKNOWN)
-    return None if feed.failures or not feed.is_finished else SpokenRows(rows, said)
+    known = all(piece.spelling for piece in pieces)
+    spelling = tuple(label for piece in pieces for label in piece.spelling) if known else ()
+    return None if feed.failures or not feed.is_finished else SpokenRows(rows, said, spelling)
 
 
 def chunk_lengths(vocabulary: SpeechVocabulary, text_ids: Sequence[int]) -> list[int]:
@@ -150,7 +159,12 @@ def _by_row(heard: Sequence[int], codes_per_row: int) -> Sequence[int]:
     return heard[codes_per_row // 2 :: codes_per_row]
 
 
-def example(prompt_rows: Tensor, spoken: SpokenRows, reference_said: Sequence[int] = ()) -> Example:
+def example(
+    prompt_rows: Tensor,
+    spoken: SpokenRows,
+    reference_said: Sequence[int] = (),
+    reference_spelling: tuple[int, ...] = (),
+) -> Example:
     """Prompt (P, 1 + K) and what follows it as one sequence. ``reference_said``: ids said at the reference's codes."""
     rows = torch.cat((prompt_rows, torch.tensor(spoken.rows, dtype=torch.int64)))
     said = torch.tensor([*[UNKNOWN] * len(prompt_rows), *spoken.said])
@@ -158,4 +172,4 @@ def example(prompt_rows: Tensor, spoken: SpokenRows, reference_said: Sequence[in
         sounding = (prompt_rows[:, 1:] != prompt_rows[0, 1:]).all(dim=-1).nonzero().flatten()[:-1]  # less the eos row
         heard = _by_row(reference_said, prompt_rows.shape[1] - 1)[: len(sounding)]
         said[sounding[: len(heard)]] = torch.tensor(heard)
-    return Example(rows, len(prompt_rows), said)
+    return Example(rows, len(prompt_rows), said, (reference_spelling, spoken.spelling))

@@ -27,8 +27,8 @@ from omnitts.training.reading import READER
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import STAGE as SPEAKER_STAGE
 from omnitts.training.speaker import VECTORS, own_vectors, save_table
-from omnitts.training.speech_lm import STAGE as LM_STAGE
 from omnitts.training.speech_lm import TEXT_STAGE
+from omnitts.training.speech_lm_stage import STAGE as LM_STAGE
 from omnitts.training.store import CorpusStore
 from omnitts.training.text_tokenizer import FILES as TEXT_FILES
 from omnitts.training.tokenizer import CODES, SILENCE, code_corpus, keep_codes

@@ -10,9 +10,10 @@ import torch
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.qwen3 import StepContext
 from omnitts.training.guide import Guide
+from omnitts.training.lm_pass import row_states
 from omnitts.training.rows import UNKNOWN
 from omnitts.training.run_folder import RunFolder
-from omnitts.training.speech_lm import new_model, open_language, row_states
+from omnitts.training.speech_lm import new_model, open_language
 
 
 @pytest.fixture

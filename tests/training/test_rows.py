@@ -16,9 +16,10 @@ from omnitts.models.mgm_omni.prompt import PromptBuilder
 from omnitts.models.mgm_omni.speech_rows import sounding_rows, speech_codes
 from omnitts.models.mgm_omni.text_feed import TextFeed
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary, build_vocabulary
+from omnitts.training.lm_pass import collate
 from omnitts.training.recipe import TOY
 from omnitts.training.rows import UNKNOWN, SpokenText, chunk_lengths, example, spoken_rows
-from omnitts.training.speech_lm import collate, mouth_settings
+from omnitts.training.speech_lm import mouth_settings
 from omnitts.training.text_tokenizer import TextCoder, train_text_tokenizer
 from tests.training.toys import TEXTS
 

@@ -12,10 +12,12 @@ import torch
 
 from omnitts.errors import InputError
 from omnitts.training.lm_data import LmData, LmUtterance
+from omnitts.training.lm_pass import collate, row_logits
 from omnitts.training.reading import READER, open_reader, text_times
 from omnitts.training.recipe import TOY, SpeechLmRecipe
 from omnitts.training.run_folder import RunFolder
-from omnitts.training.speech_lm import SpeechLmStage, collate, new_model, open_language, row_logits, spoken
+from omnitts.training.speech_lm import new_model, open_language, spoken
+from omnitts.training.speech_lm_stage import SpeechLmStage
 from omnitts.training.store import CorpusStore
 from omnitts.training.tokenizer import read_codes
 

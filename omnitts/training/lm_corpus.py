@@ -1,0 +1,72 @@
+"""What the speech LM learns from: the coded corpus, its texts, when each word is said, how it is spelled, and takes.
+
+A run folder in, `LmData` out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from omnitts.models.mgm_omni.config import MouthConfig
+from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
+from omnitts.training.alignment import FloatRow
+from omnitts.training.lm_data import LmData, LmUtterance
+from omnitts.training.reading import READER, TextReader, text_times
+from omnitts.training.run_folder import RunFolder
+from omnitts.training.speaker import read_vectors
+from omnitts.training.speech_lm import open_language, prepare_text, spoken
+from omnitts.training.store import CorpusStore
+from omnitts.training.takes_file import kept_takes
+from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
+from omnitts.training.tokenizer import read_codes
+
+
+@dataclass(frozen=True)
+class LmCorpus:
+    """``held_back``: utterances that only measure. ``reader``: of spellings, where the recipe asks for one."""
+
+    data: LmData
+    held_back: frozenset[int]
+    config: MouthConfig
+    vocabulary: SpeechVocabulary
+    reader: TextReader | None
+
+
+def open_lm_corpus(run: RunFolder, books: list[str] | None = None, *, for_takes: bool = False) -> LmCorpus:
+    """``books``: more sentences to learn the text tokenizer from, the first time. ``for_takes``: to make some, so
+    labels are wanted and no takes. Raises `InputError` when an earlier stage is not finished.
+    """
+    recipe, corpus = run.recipe(), CorpusStore(run.corpus)
+    sizes, folder = recipe.speech_lm, run.stage(TOKENIZER_STAGE)
+    codes = read_codes(run, corpus)
+    texts = [spoken(utterance.text, utterance.accent) for utterance in corpus.utterances]
+    prepare_text(run, [*texts, *(books or [])])
+    _, config, vocabulary, prompts, coder = open_language(run)
+    times: list[FloatRow] | list[None] = [None] * len(texts)
+    if sizes.guide_weight:
+        times = text_times(folder, recipe.tokenizer, corpus, codes, texts)
+    reader: TextReader | None = None
+    labels: list[tuple[int, ...]] = [()] * len(texts)
+    if for_takes or sizes.spelling_weight or sizes.takes_share:
+        reader = TextReader.open(run.need(TOKENIZER_STAGE, READER), recipe.tokenizer)
+        labels = [reader.labels(item.text, item.accent) for item in corpus.utterances]
+    utterances = [
+        LmUtterance(
+            text, item.text, item.speaker, tuple(codes[item.offset : item.offset + item.num_codes].tolist()), own, says
+        )
+        for item, text, own, says in zip(corpus.utterances, texts, times, labels, strict=True)
+    ]
+    voices = read_vectors(run, corpus)
+    if sizes.takes_share and reader is not None and not for_takes:
+        places = {item.id: place for place, item in enumerate(corpus.utterances)}
+        takes = [take for take in kept_takes(run) if take.id in places]
+        for take in takes:
+            place = places[take.id]
+            item = corpus.utterances[place]
+            said = reader.times(take.codes, texts[place], item.text, item.accent)
+            utterances.append(replace(utterances[place], codes=take.codes, byte_codes=said, take_of=place))
+        voices = np.concatenate((voices, voices[[places[take.id] for take in takes]]))
+    data = LmData(utterances, voices, prompts, vocabulary, coder, sizes, recipe.text.dropout, config.dropped_rows)
+    return LmCorpus(data, frozenset(corpus.validation()), config, vocabulary, reader)

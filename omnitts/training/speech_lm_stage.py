@@ -1,0 +1,173 @@
+"""The speech LM's stage: examples in batches, and what is asked of the model on them.
+
+The text column is given; the loss is on the four codes of every row behind the prompt: sound, end of a chunk,
+separators. The reference within the prompt may be learnt too: text and codes run side by side there as they do in
+speech. Beside the codes (cross entropy), as the recipe weighs them: a `guide` teaches it to find its place in the text,
+the spelling loss to say codes that together make the words. In the input, never in the target, some rows lose their
+codes and some have the model's own, so that it does not trust its last step too much.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omnitts.models.mgm_omni.speech_lm import SpeechLM
+from omnitts.training.batching import balanced, batches_of, mixed
+from omnitts.training.guide import Guide
+from omnitts.training.lm_corpus import open_lm_corpus
+from omnitts.training.lm_data import LmData
+from omnitts.training.lm_pass import IGNORED, collate, row_states
+from omnitts.training.loop import Batch, Losses, train
+from omnitts.training.recipe import SpeechLmRecipe
+from omnitts.training.rows import UNKNOWN
+from omnitts.training.run_folder import RunFolder
+from omnitts.training.speech_lm import new_model
+from omnitts.training.spelling_loss import SpellingLoss, drawn, stretches
+
+STAGE: Final = "speech-lm"
+_OWN_EVERY: Final = 2  # steps: a pass more for the model's own codes makes one a quarter longer
+
+
+class SpeechLmStage:
+    """The loop's view of the speech LM; fine-tuning uses it too."""
+
+    name = STAGE
+
+    def __init__(
+        self,
+        model: SpeechLM,
+        data: LmData,
+        held_back: set[int],
+        recipe: SpeechLmRecipe,
+        seed: int,
+        learner: nn.Module | None = None,
+        spelling: SpellingLoss | None = None,
+    ) -> None:
+        """``learner``: the part of the model that learns and is saved, when it is not all of it.
+
+        ``spelling`` judges what would be said, where the labels of the sounds are known.
+        """
+        self.model, self._data, self._held_back = model, data, held_back
+        self._recipe, self._seed = recipe, seed
+        self._guide = Guide(model) if recipe.guide_weight else None
+        self._spelling = spelling
+        self.networks: nn.Module = nn.ModuleDict({"model": learner or model})
+        self._num_codes = model.config.codebook_size - 2  # less eos and pad
+        backbone = model.config.backbone
+        self.facts: dict[str, Any] = {
+            "hidden_size": backbone.hidden_size,
+            "vocab_size": backbone.vocab_size,
+            "layers": backbone.num_hidden_layers,
+            "utterances": sum(item.take_of is None for item in data.utterances),  # takes may come while it learns
+        }
+
+    def batches(self, epoch: int) -> list[Batch]:
+        """Batches of example numbers: epoch * utterances + utterance."""
+        count = len(self._data.utterances)
+        takes = [index for index in range(count) if self._data.utterances[index].take_of is not None]
+        learnt = [index for index in range(count) if index not in {*self._held_back, *takes}]
+        chance, alone = self._chance(epoch), epoch < self._recipe.alone_epochs
+
+        def seconds(index: int) -> float:
+            return self._data.seconds(index, chance, alone=alone)
+
+        share, utterances = self._recipe.speaker_share, self._data.utterances
+        spread = balanced(learnt, seconds, lambda i: utterances[i].speaker, share, self._seed, epoch)
+        if takes:
+            spread = mixed(spread, takes, seconds, self._recipe.takes_share, self._seed, epoch)
+        found = batches_of(spread, seconds, self._recipe.plan.batch_s, self._seed, epoch)
+        return [[epoch * count + index for index in batch] for batch in found]
+
+    def validation(self) -> list[Batch]:
+        return list(
+            batches_of(
+                sorted(self._held_back),
+                lambda i: self._data.seconds(i, self._chance(0)),
+                self._recipe.plan.batch_s,
+                0,
+                0,
+            )
+        )
+
+    def losses(self, batch: Batch, step: int) -> Losses:
+        count = len(self._data.utterances)
+        made = [
+            self._data.example(
+                number % count,
+                self._chance(number // count),
+                dropout=self.networks.training,
+                alone=self.networks.training and number // count < self._recipe.alone_epochs,
+            )
+            for number in batch
+        ]
+        examples = [item for item in made if item is not None]
+        if not examples:
+            zero = next(self.networks.parameters()).sum() * 0.0  # nothing to learn from here, but a loss all the same
+            return {"loss": zero, "right": zero.detach()}
+        speech_pad = self.model.config.codebook_size - 1
+        batch_rows = collate(examples, speech_pad if self._recipe.learn_reference and self.networks.training else None)
+        device = self.model.model.norm.weight.device
+        inputs, targets, said = (part.to(device) for part in batch_rows)
+        if self.networks.training and self._recipe.dropout:
+            inputs = self._without_some_codes(inputs, targets)
+        if self.networks.training and self._recipe.own_share and step % _OWN_EVERY == 0:
+            inputs = self._with_own_codes(inputs, targets)
+        states = row_states(self.model, inputs)
+        known = targets[..., 0] != IGNORED
+        logits, wanted = self.model.speech_logits(states.adapter[known]), targets[known]  # (N, K, V), (N, K)
+        loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten())
+        losses = {"loss": loss, "right": (logits.argmax(-1) == wanted).float().mean().detach()}
+        if self._guide is not None and (said[:, 1:] != UNKNOWN).any():
+            guide = self._guide.loss(states.backbone, inputs, said)
+            losses |= {"loss": loss + self._recipe.guide_weight * guide, "codes": loss, "guide": guide}
+        spoken = [] if self._spelling is None else stretches(examples, known, wanted, self._num_codes)
+        if self._spelling is not None and spoken:
+            judged = self._spelling(logits, spoken, draws=self.networks.training)
+            losses |= judged | {
+                "loss": losses["loss"] + self._recipe.spelling_weight * judged["spelling"],
+                "codes": loss,
+            }
+        return losses
+
+    def _without_some_codes(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Rows behind the prompt lose their codes (pad instead) with probability ``dropout``."""
+        drops = (torch.rand(inputs.shape[:2], device=inputs.device) < self._recipe.dropout) & (
+            targets[..., 0] != IGNORED
+        )
+        changed = inputs.clone()
+        changed[..., 1:] = changed[..., 1:].masked_fill(drops.unsqueeze(-1), self.model.config.codebook_size - 1)
+        return changed
+
+    @torch.no_grad()
+    def _with_own_codes(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Sounding rows are, with probability ``own_share``, what the model itself would have said there.
+
+        Scheduled sampling (arXiv 1506.03099) with all rows drawn at once from one pass over the true ones.
+        """
+        sounds = ((targets >= 0) & (targets < self._num_codes)).all(dim=-1)[:, :-1]  # (B, T - 1): the row behind each
+        chosen = sounds & (torch.rand(sounds.shape, device=inputs.device) < self._recipe.own_share)
+        adapted = row_states(self.model, inputs).adapter[:, :-1][chosen]
+        changed = inputs.clone()
+        changed[:, 1:, 1:][chosen] = drawn(self.model.speech_logits(adapted)[..., : self._num_codes])
+        return changed
+
+    def _chance(self, epoch: int) -> str:
+        return f"{self._seed} {epoch}"
+
+
+def train_speech_lm(
+    run: RunFolder, *, books: list[str] | None = None, device: str = "cpu", steps: int | None = None
+) -> None:
+    """The whole stage. ``books``: more sentences to learn the text tokenizer from, the first time."""
+    recipe, corpus = run.recipe(), open_lm_corpus(run, books)
+    sizes = recipe.speech_lm
+    spelling = None
+    if sizes.spelling_weight and corpus.reader is not None:
+        spelling = SpellingLoss(corpus.reader.codes.to(device))
+    model = new_model(corpus.config, recipe.seed)
+    stage = SpeechLmStage(model, corpus.data, set(corpus.held_back), sizes, recipe.seed, spelling=spelling)
+    train(stage, sizes.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)
