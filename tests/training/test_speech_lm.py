@@ -189,3 +189,43 @@ def test_codes_are_heard_as_the_numbers_they_were_made_of(toy_run: RunFolder) ->
     reader, _ = open_reader(toy_run.root / "tokenizer" / READER, toy_run.recipe().tokenizer)
     codes = torch.arange(reader.quantiser.num_codes)[None]
     assert torch.equal(reader.quantiser.codes(reader.quantiser.rounded_of(codes)), codes)
+
+
+def test_the_models_own_codes_take_the_place_of_sounds_alone(toy_run: RunFolder) -> None:
+    """Text, silent rows, ends and separators stay, and everything when nothing is asked for."""
+    _, config, *_ = open_language(toy_run)
+    made = [data_of(toy_run).example(index, "0") for index in (0, 5)]
+    inputs, targets, _ = collate([item for item in made if item is not None], config.codebook_size - 1)
+    model = new_model(config, 0).train()
+    torch.nn.init.normal_(model.model.embed_tokens.weight, std=1.0)  # so that it says something else than is there
+    num_codes = config.codebook_size - 2
+    sounds = (inputs[..., 1:] < num_codes).all(dim=-1) & (torch.arange(inputs.shape[1]) > 0)
+    sounds[:, 1:] &= targets[:, :-1, 0] >= 0  # padding behind the end is no sound
+
+    def changed(share: float) -> torch.Tensor:
+        stage = SpeechLmStage(model, data_of(toy_run), set(), replace(TOY.speech_lm, own_share=share), 0)
+        torch.manual_seed(0)
+        return stage._with_own_codes(inputs, targets)
+
+    own = changed(1.0)
+    assert torch.equal(own[..., 0], inputs[..., 0])
+    assert torch.equal(own[~sounds], inputs[~sounds])
+    assert (own[sounds] != inputs[sounds]).any(dim=-1).float().mean() > 0.9
+    assert int(own[sounds][:, 1:].max()) < num_codes
+    some = (changed(0.5) != inputs).any(dim=-1)[sounds].float().mean()
+    assert 0.2 < some < 0.8
+    assert torch.equal(changed(0.0), inputs)
+
+
+def test_an_example_knows_how_its_sounds_are_spelled(toy_run: RunFolder) -> None:
+    data = data_of(toy_run, replace(SIZES, joined_share=1.0))
+    data.utterances = [replace(item, spelling=(place + 1, 40)) for place, item in enumerate(data.utterances)]
+    for place in range(12):
+        item, choice = data.example(place, "0"), data._choose(place, random.Random(f"0 {place}"), alone=False)
+        assert item is not None
+        reference, said = item.spellings
+        assert reference == (choice.reference + 1, 40)
+        assert said in {tuple(label for own in choice.spoken for label in (own + 1, 40)), (place + 1, 40)}
+    data.utterances = [replace(item, spelling=()) for item in data.utterances]
+    unknown = [data.example(place, "0") for place in range(12)]
+    assert {item.spellings for item in unknown if item is not None} == {((), ())}
