@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.training.batching import balanced, batches_of, mixed
+from omnitts.training.fusing import fuse
 from omnitts.training.guide import Guide
 from omnitts.training.lm_corpus import open_lm_corpus
 from omnitts.training.lm_data import LmData
@@ -169,5 +170,7 @@ def train_speech_lm(
     if sizes.spelling_weight and corpus.reader is not None:
         spelling = SpellingLoss(corpus.reader.codes.to(device))
     model = new_model(corpus.config, recipe.seed)
+    if sizes.fused:
+        fuse([*model.model.layers, *model.tts_adapter.layers], "speech_lm.fused")
     stage = SpeechLmStage(model, corpus.data, set(corpus.held_back), sizes, recipe.seed, spelling=spelling)
     train(stage, sizes.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)

@@ -28,17 +28,17 @@ class SpellingScore:
         self._reader = reader
         self._sight = _SIGHT * sum(2 if number % 2 else 1 for number in range(len(reader.stack.blocks)))
         B, S = len(labels), 2 * max(len(own) for own in labels) + 1
-        self._labels = torch.zeros(B, S, dtype=torch.int64)
-        self._exists = torch.zeros(B, S, dtype=torch.bool)
-        self._can_skip = torch.zeros(B, S, dtype=torch.bool)  # from one label to the next without a blank
-        self._last = torch.tensor([2 * len(own) for own in labels])
+        self._last = reader.quantiser.bases.new_tensor([2 * len(own) for own in labels])
+        self._labels = self._last.new_zeros(B, S)
+        self._exists = torch.zeros_like(self._labels, dtype=torch.bool)
+        self._can_skip = torch.zeros_like(self._exists)  # from one label to the next without a blank
         for row, own in enumerate(labels):
-            said = torch.tensor(own)
+            said = self._last.new_tensor(own)
             self._labels[row, 1 : 2 * len(own) : 2] = said
             self._exists[row, : 2 * len(own) + 1] = True
             self._can_skip[row, 3 : 2 * len(own) : 2] = said[1:] != said[:-1]
-        self._forward = torch.full((B, S), _NEVER)
-        self._worth = _LABEL_WORTH * torch.arange(S) / 2
+        self._forward = torch.full_like(self._labels, _NEVER, dtype=torch.float32)
+        self._worth = _LABEL_WORTH * torch.arange(S, device=self._last.device) / 2
         self._num_read = 0
 
     def read_on(self, codes: Tensor, lengths: Tensor) -> None:
@@ -52,7 +52,8 @@ class SpellingScore:
             return
         start = max(0, self._num_read - self._sight)
         seen = codes[:, start:]
-        read = self._reader(self._reader.quantiser.rounded_of(seen), torch.ones(*seen.shape, 1)).log_softmax(-1)
+        rounded = self._reader.quantiser.rounded_of(seen)
+        read = self._reader(rounded, rounded.new_ones(*seen.shape, 1)).log_softmax(-1)
         for place in range(self._num_read, until):
             chances = read[:, place - start].gather(1, self._labels).masked_fill(~self._exists, _NEVER)
             stepped = self._stepped() if place else self._begun()

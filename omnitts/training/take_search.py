@@ -48,7 +48,7 @@ class Take:
 
 
 class TakeSearch:
-    """``temperature``: of drawing codes, higher than in speaking, so that takes differ."""
+    """``temperature``: of drawing codes, above that of speaking, so that takes differ. Model and reader: one device."""
 
     def __init__(
         self,
@@ -61,18 +61,19 @@ class TakeSearch:
     ) -> None:
         self._model, self._vocabulary, self._reader = model, vocabulary, reader
         self._pre_pad, self._num_takes, self._temperature = pre_pad, num_takes, temperature
+        self._device = reader.quantiser.bases.device
 
     @torch.no_grad()
     def best(self, scripts: Sequence[Script]) -> list[Take | None]:
         """A take of each; None where no take came to an end. Chance is torch's."""
         U, N = len(scripts), self._num_takes
-        first = torch.arange(U).repeat_interleave(N)
+        first = torch.arange(U, device=self._device).repeat_interleave(N)
         most_rows = self._pre_pad + max(int(_SLOWEST * script.num_rows) + 10 for script in scripts)
         cache, logits = self._prefilled(scripts, first, most_rows)
         score = SpellingScore(self._reader, [scripts[text].labels for text in first.tolist()])
-        pads = torch.full((U * N, self._vocabulary.codes_per_row), self._vocabulary.speech_pad)
-        codes = torch.zeros(U * N, 0, dtype=torch.int64)
-        lengths, has_ended, before = torch.zeros(U * N, dtype=torch.int64), torch.zeros(U * N, dtype=torch.bool), None
+        pads = first.new_full((U * N, self._vocabulary.codes_per_row), self._vocabulary.speech_pad)
+        codes, lengths, has_ended = pads[:, :0], torch.zeros_like(first), torch.zeros_like(first, dtype=torch.bool)
+        before: Tensor | None = None
         for row in range(most_rows):
             spoken = pads
             if row >= self._pre_pad:
@@ -83,7 +84,7 @@ class TakeSearch:
                 lengths = torch.where(has_ended, lengths, codes.shape[1])
             if has_ended.all():
                 break
-            text = torch.tensor([self._text(script, row) for script in scripts])[first]
+            text = first.new_tensor([self._text(script, row) for script in scripts])[first]
             logits = self._step(torch.cat((text[:, None], spoken), dim=1)[:, None], cache)
             if row >= self._pre_pad and (row - self._pre_pad) % _ROWS_BETWEEN == _ROWS_BETWEEN - 1:
                 score.read_on(codes, lengths)
@@ -99,8 +100,8 @@ class TakeSearch:
 
     def _prefilled(self, scripts: Sequence[Script], first: Tensor, most_rows: int) -> tuple[KVCache, Tensor]:
         """A cache of B rows that holds each take's prompt, and the logits behind it."""
-        counts = torch.tensor([len(script.prompt) for script in scripts])
-        rows = nn.utils.rnn.pad_sequence([script.prompt for script in scripts], batch_first=True)
+        counts = torch.tensor([len(script.prompt) for script in scripts], device=self._device)
+        rows = nn.utils.rnn.pad_sequence([script.prompt.to(self._device) for script in scripts], batch_first=True)
         cache = self._model.new_cache(len(scripts), padded_span(rows.shape[1] + most_rows, 1 << 30))
         logits = self._model(rows, cache, counts, span=padded_span(rows.shape[1], cache.max_length))
         cache.advance(counts)
@@ -126,9 +127,9 @@ class TakeSearch:
         """(B,) which takes go on, each text among its own: systematic resampling by gains (B,) in nats."""
         N = self._num_takes
         weights = gains.view(-1, N).softmax(dim=1)
-        index = torch.arange(len(gains)).view(-1, N)
+        index = torch.arange(len(gains), device=gains.device).view(-1, N)
         ends = weights.cumsum(dim=1)
-        places = (torch.arange(N) + torch.rand(len(weights), 1)) / N
+        places = (torch.arange(N, device=gains.device) + torch.rand(len(weights), 1, device=gains.device)) / N
         chosen = torch.searchsorted(ends, places).clamp(max=N - 1) + index[:, :1]
         crowded = 1 / weights.square().sum(dim=1) < _CROWDED * N
         return torch.where(crowded[:, None], chosen, index).flatten()
@@ -142,17 +143,17 @@ class TakeSearch:
 
     def _heard(self, codes: tuple[int, ...], labels: tuple[int, ...]) -> tuple[float, float]:
         """The loss of spelling ``labels``, and the share that is misread."""
-        rounded = self._reader.quantiser.rounded_of(torch.tensor([codes]))
-        read = self._reader(rounded, torch.ones(1, len(codes), 1))[0].log_softmax(-1)
+        rounded = self._reader.quantiser.rounded_of(torch.tensor([codes], device=self._device))
+        read = self._reader(rounded, rounded.new_ones(1, len(codes), 1))[0].log_softmax(-1)
         lengths = torch.tensor([len(codes)]), torch.tensor([len(labels)])
-        loss = F.ctc_loss(read[:, None], torch.tensor([labels]), *lengths, reduction="sum")
+        loss = F.ctc_loss(read[:, None], torch.tensor([labels], device=self._device), *lengths, reduction="sum")
         wrong = Levenshtein.distance(unblank(read.argmax(-1).tolist()), labels)
         return float(loss), wrong / len(labels)
 
 
 def _reorder(cache: KVCache, index: Tensor) -> None:
     """Row b becomes a copy of what row ``index[b]`` was."""
-    if (index == torch.arange(len(index))).all():
+    if (index == torch.arange(len(index), device=index.device)).all():
         return
     span = int(cache.lengths.max())
     for tensor in (*cache.keys, *cache.values):

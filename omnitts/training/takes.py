@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 _LONGEST_S: Final = 8.0  # of a text as recorded: the longer, the fewer takes come through
 _PACE: Final = (0.8, 1.3)  # times as long as the recording
 _SORTED: Final = 16  # groups among which texts are sorted by length
+_HOPELESS: Final = 400  # texts of which no take could be followed
 _SAY_EVERY_S: Final = 30.0
 
 
@@ -83,7 +84,7 @@ def make_takes(run: RunFolder, hours: float, options: TakesOptions, *, device: s
                 if time.monotonic() - said_s > _SAY_EVERY_S:
                     said_s = time.monotonic()
                     logger.info("takes: %.2f of %.2f hours; %d of %d kept", kept_s / 3600, wanted_s / 3600, kept, tried)
-                if kept_s >= wanted_s:
+                if kept_s >= wanted_s or (not kept and tried >= _HOPELESS):
                     break
             if kept_s == before_s:
                 hint = "train the speech LM for longer first"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import shutil
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +13,9 @@ import pytest
 import torch
 
 from omnitts.errors import InputError
+from omnitts.training.fusing import fuse
 from omnitts.training.lm_data import LmData, LmUtterance
-from omnitts.training.lm_pass import collate, row_logits
+from omnitts.training.lm_pass import collate, row_logits, row_states
 from omnitts.training.reading import READER, open_reader, text_times
 from omnitts.training.recipe import TOY, SpeechLmRecipe
 from omnitts.training.run_folder import RunFolder
@@ -229,3 +232,21 @@ def test_an_example_knows_how_its_sounds_are_spelled(toy_run: RunFolder) -> None
     data.utterances = [replace(item, spelling=()) for item in data.utterances]
     unknown = [data.example(place, "0") for place in range(12)]
     assert {item.spellings for item in unknown if item is not None} == {((), ())}
+
+
+@pytest.mark.skipif(not (shutil.which("c++") or shutil.which("g++")), reason="torch compiles with a C++ compiler")
+def test_fused_layers_give_the_same_states_and_gradients(toy_run: RunFolder) -> None:
+    _, config, *_ = open_language(toy_run)
+    plain = new_model(config, 0).train()
+    fused = deepcopy(plain)
+    fuse([*fused.model.layers, *fused.tts_adapter.layers], "speech_lm.fused")
+    assert fused.state_dict().keys() == plain.state_dict().keys()
+    for index in (0, 5):  # of two lengths
+        item = data_of(toy_run).example(index, "0")
+        assert item is not None
+        states = [row_states(model, item.rows[None]).adapter for model in (plain, fused)]
+        assert torch.allclose(*states, atol=1e-5)
+        for part in states:
+            part.square().mean().backward()
+    for one, other in zip(plain.parameters(), fused.parameters(), strict=True):
+        assert one.grad is None or torch.allclose(one.grad, other.grad, atol=1e-6)
