@@ -63,7 +63,7 @@ def mixed(
     some_s, others_s = (sum(seconds(index) for index in part) for part in (some, others))
     if not some_s or not others_s:
         return [*some, *others]
-    most_s = min(some_s / (1 - share), others_s / share)
+    most_s = min(own_s / part for own_s, part in ((some_s, 1 - share), (others_s, share)) if part > 0)
     rng = random.Random(f"{seed} {epoch} mixed")
     kept = (1 - share) * most_s / some_s, share * most_s / others_s
     return [index for part, chance in zip((some, others), kept, strict=True) for index in part if rng.random() < chance]

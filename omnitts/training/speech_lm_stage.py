@@ -69,14 +69,15 @@ class SpeechLmStage:
     def batches(self, epoch: int) -> list[Batch]:
         """Batches of example numbers: epoch * utterances + utterance."""
         count = len(self._data.utterances)
-        takes = [index for index in range(count) if self._data.utterances[index].take_of is not None]
-        learnt = [index for index in range(count) if index not in {*self._held_back, *takes}]
+        utterances = self._data.utterances
+        takes = [index for index in range(count) if utterances[index].take_of is not None]
+        learnt = [i for i in range(count) if utterances[i].take_of is None and i not in self._held_back]
         chance, alone = self._chance(epoch), epoch < self._recipe.alone_epochs
 
         def seconds(index: int) -> float:
             return self._data.seconds(index, chance, alone=alone)
 
-        share, utterances = self._recipe.speaker_share, self._data.utterances
+        share = self._recipe.speaker_share
         spread = balanced(learnt, seconds, lambda i: utterances[i].speaker, share, self._seed, epoch)
         if takes:
             spread = mixed(spread, takes, seconds, self._recipe.takes_share, self._seed, epoch)
@@ -128,10 +129,8 @@ class SpeechLmStage:
         spoken = [] if self._spelling is None else stretches(examples, known, wanted, self._num_codes)
         if self._spelling is not None and spoken:
             judged = self._spelling(logits, spoken, draws=self.networks.training)
-            losses |= judged | {
-                "loss": losses["loss"] + self._recipe.spelling_weight * judged["spelling"],
-                "codes": loss,
-            }
+            weighted = self._recipe.spelling_weight * judged["spelling"]
+            losses |= {"loss": losses["loss"] + weighted, "codes": loss, **judged}
         return losses
 
     def _without_some_codes(self, inputs: Tensor, targets: Tensor) -> Tensor:

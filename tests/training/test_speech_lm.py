@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from omnitts.errors import InputError
+from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.training.fusing import fuse
 from omnitts.training.lm_data import LmData, LmUtterance
 from omnitts.training.lm_pass import collate, row_logits, row_states
@@ -194,29 +195,38 @@ def test_codes_are_heard_as_the_numbers_they_were_made_of(toy_run: RunFolder) ->
     assert torch.equal(reader.quantiser.codes(reader.quantiser.rounded_of(codes)), codes)
 
 
-def test_the_models_own_codes_take_the_place_of_sounds_alone(toy_run: RunFolder) -> None:
+def test_the_models_own_codes_take_the_place_of_sounds_alone(
+    toy_run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Text, silent rows, ends and separators stay, and everything when nothing is asked for."""
     _, config, *_ = open_language(toy_run)
     made = [data_of(toy_run).example(index, "0") for index in (0, 5)]
-    inputs, targets, _ = collate([item for item in made if item is not None], config.codebook_size - 1)
-    model = new_model(config, 0).train()
-    torch.nn.init.normal_(model.model.embed_tokens.weight, std=1.0)  # so that it says something else than is there
+    examples = [item for item in made if item is not None]
+    inputs, targets, _ = collate(examples, config.codebook_size - 1)
     num_codes = config.codebook_size - 2
-    sounds = (inputs[..., 1:] < num_codes).all(dim=-1) & (torch.arange(inputs.shape[1]) > 0)
-    sounds[:, 1:] &= targets[:, :-1, 0] >= 0  # padding behind the end is no sound
+    sounds = torch.zeros(inputs.shape[:2], dtype=torch.bool)  # padding is none
+    for row, item in enumerate(examples):
+        sounds[row, : len(item.rows) - 1] = (item.rows[:-1, 1:] < num_codes).all(dim=-1)
+    unheard = min({*range(num_codes)} - {*inputs[..., 1:].flatten().tolist()})
+
+    def sure_of_it(model: SpeechLM, adapted: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(len(adapted), config.codes_per_row, config.codebook_size)
+        logits[..., unheard] = 99.0
+        return logits
+
+    monkeypatch.setattr(SpeechLM, "speech_logits", sure_of_it)
 
     def changed(share: float) -> torch.Tensor:
-        stage = SpeechLmStage(model, data_of(toy_run), set(), replace(TOY.speech_lm, own_share=share), 0)
+        sizes = replace(TOY.speech_lm, own_share=share)
+        stage = SpeechLmStage(new_model(config, 0).train(), data_of(toy_run), set(), sizes, 0)
         torch.manual_seed(0)
         return stage._with_own_codes(inputs, targets)
 
     own = changed(1.0)
     assert torch.equal(own[..., 0], inputs[..., 0])
     assert torch.equal(own[~sounds], inputs[~sounds])
-    assert (own[sounds] != inputs[sounds]).any(dim=-1).float().mean() > 0.9
-    assert int(own[sounds][:, 1:].max()) < num_codes
-    some = (changed(0.5) != inputs).any(dim=-1)[sounds].float().mean()
-    assert 0.2 < some < 0.8
+    assert (own[sounds][:, 1:] == unheard).all()
+    assert 0.2 < (changed(0.5)[sounds][:, 1:] == unheard).float().mean() < 0.8
     assert torch.equal(changed(0.0), inputs)
 
 

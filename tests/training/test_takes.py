@@ -152,6 +152,8 @@ def test_of_too_much_a_random_part_is_taken() -> None:
     assert sum(len(part) - 10 for part in taken) / 40 == pytest.approx(10, abs=2)
     assert len({tuple(part) for part in taken}) > 30
     assert mixed([1, 2], [], lambda _: 1.0, 0.5, 0, 0) == [1, 2]
+    assert mixed([1, 2], [3], lambda _: 1.0, 1.0, 0, 0) == [3]
+    assert mixed([1, 2], [3], lambda _: 1.0, 0.0, 0, 0) == [1, 2]
 
 
 def said_well(search: TakeSearch, scripts: list[Script]) -> list[Take | None]:
