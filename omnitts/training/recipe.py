@@ -141,7 +141,7 @@ class SpeechLmRecipe:
     takes_share: float = 0.0  # of the seconds are takes (`omnitts train takes`), the rest recorded
     learn_reference: bool = False  # the codes of the reference too: the same task, its voice unknown
     speaker_share: float = 0.0  # as in `FlowRecipe`
-    fused: bool = False  # layers compiled by torch (needs a C++ compiler): three quarters of the time
+    fused: bool = False  # layers compiled by torch (needs a C++ compiler)
 
 
 @dataclass(frozen=True)
