@@ -25,9 +25,12 @@ from omnitts.training.tokenizer import read_codes
 
 @dataclass(frozen=True)
 class LmCorpus:
-    """``held_back``: utterances that only measure. ``reader``: of spellings, where the recipe asks for one."""
+    """``ids``: of the recorded utterances, which come first. ``held_back``: those that only measure. ``reader``: of
+    spellings, where the recipe asks for one.
+    """
 
     data: LmData
+    ids: tuple[str, ...]
     held_back: frozenset[int]
     config: MouthConfig
     vocabulary: SpeechVocabulary
@@ -36,7 +39,7 @@ class LmCorpus:
 
 def open_lm_corpus(run: RunFolder, books: list[str] | None = None, *, for_takes: bool = False) -> LmCorpus:
     """``books``: more sentences to learn the text tokenizer from, the first time. ``for_takes``: to make some, so
-    labels are wanted and no takes. Raises `InputError` when an earlier stage is not finished.
+    labels are wanted, and neither times nor takes. Raises `InputError` when an earlier stage is not finished.
     """
     recipe, corpus = run.recipe(), CorpusStore(run.corpus)
     sizes, folder = recipe.speech_lm, run.stage(TOKENIZER_STAGE)
@@ -45,7 +48,7 @@ def open_lm_corpus(run: RunFolder, books: list[str] | None = None, *, for_takes:
     prepare_text(run, [*texts, *(books or [])])
     _, config, vocabulary, prompts, coder = open_language(run)
     times: list[FloatRow] | list[None] = [None] * len(texts)
-    if sizes.guide_weight:
+    if sizes.guide_weight and not for_takes:
         times = text_times(folder, recipe.tokenizer, corpus, codes, texts)
     reader: TextReader | None = None
     labels: list[tuple[int, ...]] = [()] * len(texts)
@@ -69,4 +72,5 @@ def open_lm_corpus(run: RunFolder, books: list[str] | None = None, *, for_takes:
             utterances.append(replace(utterances[place], codes=take.codes, byte_codes=said, take_of=place))
         voices = np.concatenate((voices, voices[[places[take.id] for take in takes]]))
     data = LmData(utterances, voices, prompts, vocabulary, coder, sizes, recipe.text.dropout, config.dropped_rows)
-    return LmCorpus(data, frozenset(corpus.validation()), config, vocabulary, reader)
+    ids = tuple(item.id for item in corpus.utterances)
+    return LmCorpus(data, ids, frozenset(corpus.validation()), config, vocabulary, reader)

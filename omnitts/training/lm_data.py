@@ -74,8 +74,9 @@ class LmData:
         self._prompts, self._vocabulary, self._coder = prompts, vocabulary, coder
         self._recipe, self._dropout, self._pre_pad = recipe, dropout, pre_pad
         self._of_speaker: dict[str, list[int]] = defaultdict(list)
+        self._is_take = np.array([utterance.take_of is not None for utterance in utterances])
         for index, utterance in enumerate(utterances):
-            if utterance.take_of is None:
+            if not self._is_take[index]:
                 self._of_speaker[utterance.speaker].append(index)
         self._alike: dict[int, list[int]] = {}
         lengths = np.linalg.norm(voices, axis=1, keepdims=True)
@@ -160,7 +161,7 @@ class LmData:
         if index not in self._alike:
             likeness = self._voices @ self._voices[index]
             likeness[index] = -np.inf
-            likeness[[item.take_of is not None for item in self.utterances]] = -np.inf
+            likeness[self._is_take] = -np.inf
             nearest = np.argsort(-likeness, kind="stable")[:_SIMILAR]
             self._alike[index] = [int(place) for place in nearest if place != index] or [index]
         return self._alike[index]

@@ -63,7 +63,7 @@ class TextReader:
     def times(self, codes: Sequence[int], text: str, transcript: str, accent: str) -> FloatRow:
         """The code at which each byte of ``text``, the transcript as it is spoken, is said."""
         with torch.no_grad():
-            logits = self.codes(self.codes.quantiser.rounded_of(torch.tensor([codes])), torch.ones(1, len(codes), 1))[0]
+            logits = self.codes.read(torch.tensor([codes]))[0]
         times = label_times(logits.log_softmax(-1).numpy(), self.labels(transcript, accent))
         return byte_times(text, times, lambda word: self._size(word, accent), len(codes))
 

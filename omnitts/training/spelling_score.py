@@ -51,9 +51,7 @@ class SpellingScore:
         if until <= self._num_read:
             return
         start = max(0, self._num_read - self._sight)
-        seen = codes[:, start:]
-        rounded = self._reader.quantiser.rounded_of(seen)
-        read = self._reader(rounded, rounded.new_ones(*seen.shape, 1)).log_softmax(-1)
+        read = self._reader.read(codes[:, start:]).log_softmax(-1)
         for place in range(self._num_read, until):
             chances = read[:, place - start].gather(1, self._labels).masked_fill(~self._exists, _NEVER)
             stepped = self._stepped() if place else self._begun()

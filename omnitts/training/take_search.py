@@ -143,8 +143,7 @@ class TakeSearch:
 
     def _heard(self, codes: tuple[int, ...], labels: tuple[int, ...]) -> tuple[float, float]:
         """The loss of spelling ``labels``, and the share that is misread."""
-        rounded = self._reader.quantiser.rounded_of(torch.tensor([codes], device=self._device))
-        read = self._reader(rounded, rounded.new_ones(1, len(codes), 1))[0].log_softmax(-1)
+        read = self._reader.read(torch.tensor([codes], device=self._device))[0].log_softmax(-1)
         lengths = torch.tensor([len(codes)]), torch.tensor([len(labels)])
         loss = F.ctc_loss(read[:, None], torch.tensor([labels], device=self._device), *lengths, reduction="sum")
         wrong = Levenshtein.distance(unblank(read.argmax(-1).tolist()), labels)

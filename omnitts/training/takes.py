@@ -28,7 +28,6 @@ from omnitts.training.loop import load_weights
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speech_lm import new_model
 from omnitts.training.speech_lm_stage import STAGE
-from omnitts.training.store import CorpusStore
 from omnitts.training.take_search import Script, TakeSearch
 from omnitts.training.takes_file import FOLDER, TAKES, CorpusTake, append_takes, mend_takes, read_takes
 
@@ -60,7 +59,6 @@ def make_takes(run: RunFolder, hours: float, options: TakesOptions, *, device: s
     assert corpus.reader is not None, "labels were asked for"
     reader = corpus.reader.codes.to(device)
     search = TakeSearch(model, corpus.vocabulary, reader, corpus.config.dropped_rows, options.num_takes)
-    ids = [item.id for item in CorpusStore(run.corpus).utterances]
     mend_takes(path)
     already = read_takes(path)
     kept_s = sum(take.seconds for take in already)
@@ -74,7 +72,7 @@ def make_takes(run: RunFolder, hours: float, options: TakesOptions, *, device: s
             for group in _groups(corpus, options.texts_at_once, recipe.speech_lm.speaker_share, rng):
                 found = zip(group, search.best([script for _, script in group]), strict=True)
                 takes = [
-                    CorpusTake(ids[place], take.codes, round(take.misread, 4))
+                    CorpusTake(corpus.ids[place], take.codes, round(take.misread, 4))
                     for (place, _), take in found
                     if take and take.misread <= options.most_misread and _in_pace(corpus, place, len(take.codes))
                 ]

@@ -151,6 +151,12 @@ class CodeReader(nn.Module):
         numbers: Tensor = self.last(self.dropout(self.stack(hidden, inside)))
         return numbers
 
+    def read(self, codes: Tensor) -> Tensor:
+        """(B, K) codes, no row padded -> (B, K, num_out)"""
+        rounded = self.quantiser.rounded_of(codes)
+        numbers: Tensor = self(rounded, rounded.new_ones(*codes.shape, 1))
+        return numbers
+
 
 def spelling_reader(recipe: TokenizerRecipe, num_labels: int) -> CodeReader:
     """The reader whose numbers are label logits (CTC)."""
