@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,14 +45,9 @@ def vocabulary(toy_run: RunFolder) -> SpeechVocabulary:
 
 
 @pytest.fixture
-def bare_run(toy_run: RunFolder) -> Iterator[RunFolder]:
-    """The toy run, left as it was."""
-    recipe = (toy_run.root / "recipe.json").read_bytes()
-    checkpoint = (toy_run.root / "speech-lm" / "checkpoint.pt").read_bytes()
-    yield toy_run
-    (toy_run.root / "recipe.json").write_bytes(recipe)
-    (toy_run.root / "speech-lm" / "checkpoint.pt").write_bytes(checkpoint)
-    (toy_run.root / FOLDER / TAKES).unlink(missing_ok=True)
+def bare_run(toy_run: RunFolder, tmp_path: Path) -> RunFolder:
+    """The toy run, to change as one likes."""
+    return RunFolder(shutil.copytree(toy_run.root, tmp_path / "run"))
 
 
 class AnyCode:
