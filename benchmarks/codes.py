@@ -28,7 +28,7 @@ from omnitts.training.codec_settings import hift_config_of
 from omnitts.training.corpus import features_of_wave
 from omnitts.training.export import vocoder_state
 from omnitts.training.hearing import open_ears
-from omnitts.training.labels import Speller, unblank
+from omnitts.models.reading.labels import Speller, unblank
 from omnitts.training.listening import Ears, Heard, summary
 from omnitts.training.loop import load_weights
 from omnitts.training.manifest import read_recordings

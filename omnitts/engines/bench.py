@@ -173,13 +173,13 @@ class Bench:
     def _speak(self, scheduler: Scheduler, number: int) -> Iterator[Sequence]:
         source = (Sequence(SpeechRequest(str(seed), ""), self._entry(seed)) for seed in range(number))
         while True:
-            scheduler.add(islice(source, max(scheduler.most_slots - scheduler.num_open, 0)))
+            scheduler.add(islice(source, max(scheduler.most_at_once - scheduler.num_open, 0)))
             if not scheduler.num_open:
                 return
             yield from scheduler.step()
 
     def _scheduler(self, batch: int, used: Utilisation) -> Scheduler:
-        return Scheduler(self._parts.model, self._parts.vocabulary, most_slots=batch, utilisation=used)
+        return Scheduler(self._parts.model, self._parts.vocabulary, most_at_once=batch, utilisation=used)
 
     def _entry(self, seed: int, num_rows: int | None = None) -> Entry:
         num_rows = num_rows or self._num_rows

@@ -1,7 +1,8 @@
 """Engine `mgm-omni`: MGM-Omni's mouth and codec, from a checkpoint folder laid out as published.
 
 Speech requests go in, waveforms come out as sequences finish; `stream` gives the sound of one request while it is still
-being made. Knows no books and no jobs. A take that the model itself knows to be bad carries its failure.
+being made. A checkpoint that brings a spelling reader is steered by it (steering.py). Knows no books and no jobs. A
+take that the model itself knows to be bad carries its failure.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from omnitts.engines.registry import EngineOptions, refuse_language
 from omnitts.engines.scheduler import USUAL_POSITIONS, Scheduler
 from omnitts.engines.sequence import Sequence as SpeechSequence
 from omnitts.engines.sound_stage import SoundStage
+from omnitts.engines.steering import Steering
 from omnitts.engines.tuning import packing_is_faster
 from omnitts.engines.voice_prompt import stored_prompt
 from omnitts.errors import EngineError, ModelError, VoiceError
@@ -45,6 +47,7 @@ from omnitts.models.mgm_omni.sampler import Sampling
 from omnitts.models.mgm_omni.speech_rows import speech_codes
 from omnitts.models.mgm_omni.speech_slots import Entry, SpeechSlots
 from omnitts.models.mgm_omni.text_feed import NARRATION, Failure
+from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.models.weights import dtype_by_name
 from omnitts.types import Voice
 from omnitts.utilisation import Utilisation
@@ -62,11 +65,12 @@ _NOTHING_SAID = SpeechResult(torch.zeros(0, 1, dtype=torch.int64), (Failure.EMPT
 
 def open_engine(options: EngineOptions) -> MgmOmniEngine:
     """Finds the checkpoint and checks that its files are there; loads nothing. Raises `ModelError`, `EngineError`."""
-    Settings.parse(options.extra)
+    settings = Settings.parse(options.extra)
     folder = find_checkpoint(options.model)
     if kind_of(folder) != "mouth":
         hint = "give a TTS checkpoint (omnitts models list); a brain answers through one"
         raise ModelError("this checkpoint is a brain, it cannot speak by itself", where=str(folder), hint=hint)
+    settings.num_particles(folder / CODEC_DIR / READER)
     return MgmOmniEngine(folder, options)
 
 
@@ -127,6 +131,8 @@ class MgmOmniEngine:
         text = f"{model_revision(self.folder)} {self._dtype} {settings}"
         if self._flow_dtype != torch.float32 or self._settings.prompt_s:
             text += f" {self._flow_dtype} {self._settings.prompt_s}"
+        if self._num_particles > 1:
+            text += f" {self._num_particles} particles"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -151,12 +157,23 @@ class MgmOmniEngine:
     @cached_property
     def _mouth(self) -> Mouth:
         logger.debug("loading %s on %s as %s", self.folder, self._device, self._dtype)
-        batch, dtype, device = self._capabilities.max_batch, self._dtype, self._device
+        batch, dtype, device = self._capabilities.max_batch * self._num_particles, self._dtype, self._device
 
         def is_packed(config: MouthConfig) -> bool:
             return packing_is_faster(config.backbone.hidden_size, batch, dtype, device)
 
         return load_mouth(self.folder, dtype=dtype, device=device, packed=is_packed)
+
+    @cached_property
+    def _num_particles(self) -> int:
+        return self._settings.num_particles(self.folder / CODEC_DIR / READER)
+
+    @cached_property
+    def _steering(self) -> Steering | None:
+        if self._num_particles == 1:
+            return None
+        reader = TextReader.open(self.folder / CODEC_DIR / READER, self._device)
+        return Steering(reader, self._mouth.vocabulary, self._mouth.config.dropped_rows, self._num_particles)
 
     @cached_property
     def _codec(self) -> Codec:
@@ -215,9 +232,11 @@ class MgmOmniEngine:
         return Scheduler(
             self._mouth.model,
             self._mouth.vocabulary,
-            most_slots=self._capabilities.max_batch,
+            most_at_once=self._capabilities.max_batch,
             budget=self._settings.cache_budget,
+            on_device=None if self._steering is None else True,  # particles are too many to be drawn one by one
             utilisation=self.utilisation,
+            steering=self._steering,
         )
 
     def speak(self, requests: Iterable[SpeechRequest]) -> Iterator[Speech]:
@@ -268,6 +287,7 @@ class MgmOmniEngine:
                     sampling=self._sampling(request.seed),
                     row_limit=DEFAULT_MAX_ROWS + NARRATION.extra_rows,
                 ),
+                self._steering.reader.labels(request.text, request.language) if self._steering else (),
             )
             for request in requests
         ]
@@ -279,9 +299,9 @@ class MgmOmniEngine:
 
     def _make_sounds(self, finished: Sequence[SpeechSequence]) -> list[Speech]:
         """Codes of finished sequences through flow and vocoder together; smaller batches where memory is short."""
-        mouth, detokenizer = self._mouth, self._codec.detokenizer
+        detokenizer = self._codec.detokenizer
         results = [sequence.result or _NOTHING_SAID for sequence in finished]
-        codes = [speech_codes(result.rows, mouth.vocabulary, mouth.config.dropped_rows) for result in results]
+        codes = [self._codes(result) for result in results]
         prompts = [self._settings.heard(self._cast(sequence.request.voice).prompt) for sequence in finished]
         seeds = [sequence.request.seed for sequence in finished]
         max_frames, started_s = MAX_BATCH_FRAMES, time.perf_counter()
@@ -307,7 +327,8 @@ class MgmOmniEngine:
         return speeches
 
     def stream(self, request: SpeechRequest, options: StreamOptions | None = None) -> Iterator[Waveform]:
-        """The sound of one request, piece by piece while it is being made.
+        """The sound of one request, piece by piece while it is being made; where speech is steered, once it is whole,
+        since what has been heard cannot be taken back.
 
         Raises `EngineError` at the end if the model knows that the take went wrong.
         """
@@ -317,7 +338,10 @@ class MgmOmniEngine:
         stream = SpeechStream(self._codec.detokenizer, prompt, request.seed, options)
         rows = SoundingRows(mouth.vocabulary, mouth.config.dropped_rows)
         result = _NOTHING_SAID
-        if entry.text.ids:
+        if self._steering is not None:
+            result = self._said(sequence)
+            yield from (Waveform(wave.numpy(), CODEC_RATE) for wave in stream.push(self._codes(result).tolist()))
+        elif entry.text.ids:
             length = max(entry.most_positions, USUAL_POSITIONS)
             slots = SpeechSlots(mouth.model, mouth.vocabulary, num_slots=1, max_length=length)
             slots.enter([0], [entry])
@@ -333,9 +357,20 @@ class MgmOmniEngine:
                 f"the take went wrong ({result.failures[0].value})", hint="speak it again with another --seed"
             )
 
+    def _said(self, sequence: SpeechSequence) -> SpeechResult:
+        """What a sequence says by itself."""
+        self._scheduler.clear()
+        self._scheduler.add([sequence])
+        while not self._scheduler.step():
+            pass
+        return sequence.result or _NOTHING_SAID
+
+    def _codes(self, result: SpeechResult) -> torch.Tensor:
+        return speech_codes(result.rows, self._mouth.vocabulary, self._mouth.config.dropped_rows)
+
     def close(self) -> None:
         """Frees weights and prompts; the engine may be used again and loads them anew."""
-        for name in ("_scheduler", "_prefixes", "_mouth", "_codec"):
+        for name in ("_scheduler", "_prefixes", "_steering", "_mouth", "_codec"):
             self.__dict__.pop(name, None)
         self._voices.clear()
 

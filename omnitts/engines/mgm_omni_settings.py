@@ -5,12 +5,15 @@ flow_dtype   fp32 or bf16. bf16 is three times as fast on a CPU that has it; the
 prompt_s     the flow hears only so many last seconds of the reference. Its cost is in proportion to reference plus
              speech; a shorter one changes the sound. By itself: all of it.
 memory_gb    what the cache of the mouth may take. By itself: a share of what is free.
+particles    a piece is said so many times at once, and the checkpoint's spelling reader drops those that go wrong
+             (steering.py). 1: it is said once. By itself: 8 where the checkpoint has a spelling reader, else 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -22,7 +25,9 @@ from omnitts.models.packed_linear import can_pack
 from omnitts.models.weights import dtype_by_name
 
 TOKENS_PER_S: Final = 25
-_NAMES: Final = ("flow_dtype", "prompt_s", "memory_gb")
+USUAL_PARTICLES: Final = 8
+_MOST_PARTICLES: Final = 64
+_NAMES: Final = ("flow_dtype", "prompt_s", "memory_gb", "particles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Settings:
     flow_dtype: torch.dtype | None = None
     prompt_s: float = 0.0
     memory_gb: float = 0.0
+    particles: int = 0
 
     @classmethod
     def parse(cls, extra: Mapping[str, str | float]) -> Settings:
@@ -46,6 +52,7 @@ class Settings:
             flow_dtype=None if name == "auto" else dtype_by_name(name),
             prompt_s=_positive(extra, "prompt_s"),
             memory_gb=_positive(extra, "memory_gb"),
+            particles=_particles(extra),
         )
 
     def flow_dtype_beside(self, mouth_dtype: torch.dtype, device: torch.device) -> torch.dtype:
@@ -61,6 +68,15 @@ class Settings:
         if not kept or kept >= prompt.num_tokens:
             return prompt
         return VoicePrompt(prompt.tokens[-kept:], prompt.mel[-2 * kept :], prompt.speaker)
+
+    def num_particles(self, reader: Path) -> int:
+        """Particles of a piece. Raises `EngineError` when several are asked for and there is no ``reader``."""
+        if reader.is_file():
+            return self.particles or USUAL_PARTICLES
+        if self.particles > 1:
+            hint = "leave particles away"
+            raise EngineError("the checkpoint has no spelling reader to steer by", where=str(reader), hint=hint)
+        return 1
 
     def cache_budget(self, device: torch.device) -> int:
         """Bytes for the mouth's cache."""
@@ -83,6 +99,14 @@ def pick_device(name: str) -> torch.device:
         hint = "see `omnitts doctor`, or leave --device away"
         raise EngineError(f"there is no {name} on this machine", where="--device", hint=hint)
     return device
+
+
+def _particles(extra: Mapping[str, str | float]) -> int:
+    number = _positive(extra, "particles")
+    if number != int(number) or number > _MOST_PARTICLES:
+        hint = f"give a whole number from 1 to {_MOST_PARTICLES}"
+        raise UsageError(f"particles cannot be {extra['particles']!r}", where="particles", hint=hint)
+    return int(number)
 
 
 def _positive(extra: Mapping[str, str | float], name: str) -> float:

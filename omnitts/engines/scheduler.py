@@ -2,7 +2,8 @@
 
 Goes in: sequences, as they come. Comes out: each with its result, as it finishes. A sequence takes a slot as soon as
 another leaves it. When memory runs out, all that runs goes back to waiting, half as many run from then on, and what
-they say is the same. Knows nothing of audio.
+they say is the same. Where speech is steered (steering.py), a sequence takes a place of several slots, one for each of
+its particles. Knows nothing of audio.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -20,10 +22,11 @@ from torch import Tensor
 from omnitts.engines.memory import cache_budget, is_out_of_memory
 from omnitts.engines.runner import Recorder, StepRunner, recorder_for
 from omnitts.engines.sequence import Sequence
+from omnitts.engines.steering import Steering
 from omnitts.errors import EngineError
 from omnitts.models.mgm_omni.feed_table import State
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
-from omnitts.models.mgm_omni.speech_slots import SpeechSlots
+from omnitts.models.mgm_omni.speech_slots import Entry, SpeechSlots
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
 from omnitts.utilisation import Utilisation
 
@@ -42,25 +45,30 @@ class Scheduler:
         model: SpeechLM,
         vocabulary: SpeechVocabulary,
         *,
-        most_slots: int,
+        most_at_once: int,
         budget: Callable[[torch.device], int] = cache_budget,
         recorder: Callable[[torch.device], Recorder | None] = recorder_for,
         on_device: bool | None = None,
         utilisation: Utilisation | None = None,
+        steering: Steering | None = None,
     ) -> None:
-        """``budget``: bytes the pool may take on a device; ``on_device`` as for `SpeechSlots`."""
-        self.most_slots = most_slots
+        """``most_at_once``: sequences; ``budget``: bytes the pool may take on a device; ``on_device`` as for
+        `SpeechSlots`.
+        """
+        self.most_at_once = most_at_once
         self.waiting: deque[Sequence] = deque()
-        self.running: dict[int, Sequence] = {}
+        self.running: dict[int, Sequence] = {}  # by place
         self._model = model
         self._vocabulary = vocabulary
         self._budget = budget
         self._recorder_for = recorder
         self._on_device = on_device
         self._utilisation = utilisation or Utilisation()
+        self._steering = steering
+        self._width = steering.num_particles if steering else 1  # slots of a place
         self._slots: SpeechSlots | None = None
         self._runner: StepRunner | None = None
-        self._free: list[int] = []  # a heap: the lowest is taken first, so that the slots in use stay in front
+        self._free: list[int] = []  # places, a heap: the lowest is taken first, so that those in use stay in front
         self._step = 0
         self._watch: _Watch | None = None
 
@@ -74,10 +82,11 @@ class Scheduler:
     def clear(self) -> None:
         """Drops all that waits or runs: whoever wanted it has gone."""
         self.waiting.clear()
-        for slot in self.running:
+        for place in self.running:
             assert self._slots is not None
-            self._slots.leave(slot)
-            heapq.heappush(self._free, slot)
+            for slot in self._slots_of(place):
+                self._slots.leave(slot)
+            heapq.heappush(self._free, place)
         self.running.clear()
 
     def step(self) -> list[Sequence]:
@@ -107,7 +116,7 @@ class Scheduler:
     # Joining --------------------------------------------------------------------------------------------------------
 
     def _admit(self) -> None:
-        """Waiting sequences take free slots, first come first served among those that fit.
+        """Waiting sequences take free places, first come first served among those that fit.
 
         One that may outgrow the pool's slots waits until nothing runs; then a pool is made that fits it.
         """
@@ -128,7 +137,20 @@ class Scheduler:
         self.running.update(joining)
         for sequence in joining.values():
             sequence.entered_at_step = self._step
-        self._slots.enter(list(joining), [sequence.entry for sequence in joining.values()])
+        entered = [pair for place, sequence in joining.items() for pair in self._entries(place, sequence)]
+        self._slots.enter([slot for slot, _ in entered], [entry for _, entry in entered])
+
+    def _entries(self, place: int, sequence: Sequence) -> list[tuple[int, Entry]]:
+        """What enters each slot of a place."""
+        entry, slots = sequence.entry, self._slots_of(place)
+        if self._steering is None:
+            return [(slot, entry) for slot in slots]
+        sequence.particles = self._steering.begin(sequence.labels, entry.sampling.seed)
+        samplings = self._steering.samplings(entry.sampling)
+        return [(slot, replace(entry, sampling=own)) for slot, own in zip(slots, samplings, strict=True)]
+
+    def _slots_of(self, place: int) -> range:
+        return range(place * self._width, (place + 1) * self._width)
 
     def _fits(self, sequence: Sequence) -> bool:
         return self._slots is not None and sequence.entry.most_positions <= self._slots.max_length
@@ -139,16 +161,20 @@ class Scheduler:
         longest = max((sequence.entry.most_positions for sequence in self.waiting), default=0)
         length = -(-max(longest, USUAL_POSITIONS) // _ROUND_POSITIONS) * _ROUND_POSITIONS
         device = self._model.model.embed_tokens.weight.device
-        affordable = max(self._budget(device) // (length * self._model.bytes_per_position), 1)
-        if affordable < self.most_slots:
+        width = self._width
+        affordable = max(self._budget(device) // (length * width * self._model.bytes_per_position), 1)
+        if affordable < self.most_at_once:
             logger.debug("memory for %d sequences of %d positions", affordable, length)
-        num_slots = min(self.most_slots, affordable)
-        self._slots = SpeechSlots(
-            self._model, self._vocabulary, num_slots=num_slots, max_length=length, on_device=self._on_device
+        num_places = min(self.most_at_once, affordable)
+        slots = SpeechSlots(
+            self._model, self._vocabulary, num_slots=num_places * width, max_length=length, on_device=self._on_device
         )
-        self._runner = StepRunner(self._slots.step, num_slots, self._recorder_for(device))
+        self._slots = slots
+        self._runner = StepRunner(
+            lambda num_used, span: slots.step(num_used * width, span), num_places, self._recorder_for(device)
+        )
         self._watch = _Watch(self._slots.states)
-        self._free = list(range(num_slots))
+        self._free = list(range(num_places))
 
     # Decoding -------------------------------------------------------------------------------------------------------
 
@@ -163,20 +189,23 @@ class Scheduler:
         self._close_ranks(slots, runner)
         span = slots.span_for(max(sequence.length for sequence in self.running.values()))
         runner.run(max(self.running) + 1, span, slots.draws.shape_key)
-        for sequence in self.running.values():
+        for place, sequence in self.running.items():
             sequence.num_rows += 1
+            if sequence.particles is not None:
+                sequence.particles.look(slots, place * self._width, sequence.num_rows, sequence.entry.prefix.length)
         seen, states = watch.look(self._step)
         self._step += 1
         done = [
-            slot
-            for slot, sequence in self.running.items()
-            if sequence.entered_at_step <= seen and states[slot] == State.FINISHED
+            place
+            for place, sequence in self.running.items()
+            if sequence.entered_at_step <= seen
+            and all(states[slot] == State.FINISHED for slot in self._slots_of(place))
         ]
         finished = []
-        for slot in done:
-            sequence = self.running.pop(slot)
-            sequence.result = slots.result(slot)
-            heapq.heappush(self._free, slot)
+        for place in done:
+            sequence = self.running.pop(place)
+            sequence.finish([slots.result(slot) for slot in self._slots_of(place)])
+            heapq.heappush(self._free, place)
             finished.append(sequence)
         return finished
 
@@ -186,9 +215,10 @@ class Scheduler:
         while self.running and max(self.running) >= target:
             source = max(self.running)
             place = heapq.heappop(self._free)
-            slots.move(source, place)
+            for old, new in zip(self._slots_of(source), self._slots_of(place), strict=True):
+                slots.move(old, new)
             sequence = self.running.pop(source)
-            sequence.entered_at_step = self._step  # what was seen of this slot before was another's
+            sequence.entered_at_step = self._step  # what was seen of these slots before was another's
             self.running[place] = sequence
             heapq.heappush(self._free, source)
 
@@ -196,20 +226,20 @@ class Scheduler:
 
     def _back_off(self, error: RuntimeError) -> None:
         """All that runs waits again, in its order, and half as many will run."""
-        num_slots = self._slots.num_slots if self._slots is not None else self.most_slots
+        num_places = self._slots.num_slots // self._width if self._slots is not None else self.most_at_once
         again = sorted(self.running.values(), key=lambda sequence: sequence.entered_at_step)
         for sequence in again:
             sequence.start_again()
         self.waiting.extendleft(reversed(again))
         self.running.clear()
         self._slots = self._runner = self._watch = None
-        if num_slots == 1:
+        if num_places == 1:
             raise EngineError(
                 "there is not enough memory to speak a single piece",
                 hint="close other programs, or use a smaller model, --dtype bf16 or another --device",
             ) from error
-        self.most_slots = num_slots // 2
-        logger.warning("out of memory with %d pieces at once: going on with %d", num_slots, self.most_slots)
+        self.most_at_once = num_places // 2
+        logger.warning("out of memory with %d pieces at once: going on with %d", num_places, self.most_at_once)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

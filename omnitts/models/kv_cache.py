@@ -103,6 +103,15 @@ class KVCache:
         """Copies the first `length` positions of a row (default: all filled) onto another: a move."""
         self.copy_from(self, source, target, length)
 
+    def rearrange(self, first: int, index: Tensor, start: int, stop: int) -> None:
+        """Row ``first + i`` becomes what row ``first + index[i]`` was, from position ``start`` to ``stop``; below
+        ``start`` they are alike.
+        """
+        last = first + len(index)
+        for tensor in (*self.keys, *self.values):
+            tensor[first:last, :, start:stop] = tensor[first:last, :, start:stop][index]
+        self.lengths[first:last] = self.lengths[first:last][index]
+
     def copy_from(self, other: KVCache, source: int, target: int, length: int | None = None) -> None:
         """Copies the first `length` positions of row `source` of another cache (default: all filled) onto a row here:
         a shared prefix."""

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from omnitts.errors import InputError
-from omnitts.training.blocks import inside_mask
-from omnitts.training.reader_file import fill_reader, opening, write_reader
+from omnitts.models.reading.code_reader import CodeReader
+from omnitts.models.reading.conv_stack import inside_mask
+from omnitts.models.reading.reader_file import fill_reader, opening, write_reader
 from omnitts.training.recipe import TokenizerRecipe
 from omnitts.training.store import CorpusStore
-from omnitts.training.tokenizer_network import CodeReader, SpeechTokenizer, mel_reader
+from omnitts.training.tokenizer_network import SpeechTokenizer, mel_reader
 
 MEL_READER: Final = "mel_reader.safetensors"
 _CLIPS: Final = 400  # whose styles are averaged
@@ -48,7 +49,10 @@ def keep_mel_reader(reader: CodeReader, folder: Path) -> None:
 
 
 def open_mel_reader(folder: Path, recipe: TokenizerRecipe) -> CodeReader:
-    """What `keep_mel_reader` wrote. Raises `InputError` when it is not there, damaged or of another recipe's sizes."""
+    """What `keep_mel_reader` wrote.
+
+    Raises `InputError` when it is not there, `ModelError` when it is damaged or of another recipe's sizes.
+    """
     path = folder / MEL_READER
     if not path.is_file():
         hint = 'train the tokenizer in this run, or set flow.prior to "mel" in its recipe'

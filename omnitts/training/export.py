@@ -25,6 +25,7 @@ from omnitts.models.codec.loading import FLOW, HIFT, SETTINGS, SPEAKER, TOKENIZE
 from omnitts.models.layout import CODEC_DIR, model_files
 from omnitts.models.manifest import Manifest, sha256_of, write_manifest
 from omnitts.models.mgm_omni.checkpoint import load_mouth
+from omnitts.models.reading.text_reader import READER
 from omnitts.models.weights import dtype_by_name
 from omnitts.training.average_voice import MEL_READER
 from omnitts.training.codec_settings import flow_settings, hift_config_of, settings_text, vocoder_settings
@@ -32,7 +33,6 @@ from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.flow import new_flow
 from omnitts.training.loop import CHECKPOINT, START, load_weights, trained_weights
 from omnitts.training.model_card import model_card
-from omnitts.training.reading import READER
 from omnitts.training.recipe import recipe_json
 from omnitts.training.run_folder import RECIPE_FILE, RunFolder, read_json, write_json
 from omnitts.training.speaker import STAGE as SPEAKER_STAGE
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 MODEL_NAME: Final = "omnitts-small"
 CARD: Final = "MODEL_CARD.md"
-TRAINING_DIR: Final = "training"  # what only another run wants: recipe, silence, spelling reader
+TRAINING_DIR: Final = "training"  # what only another run wants: recipe, silence, mel reader
 TOKENIZER_WEIGHTS: Final = "tokenizer.safetensors"  # with all its readers, in an unfinished folder alone
 _SAMPLING: Final = {"do_sample": True, "temperature": 0.3, "top_k": 50}
 
@@ -150,9 +150,10 @@ def _write_vocoder(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
 def _write_tokenizer(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
     shutil.copy(run.need(TOKENIZER_STAGE, TOKENIZER), folder / CODEC_DIR / TOKENIZER)
     shutil.copy(run.need(TOKENIZER_STAGE, SILENCE), folder / TRAINING_DIR / SILENCE)
-    for reader in (run.root / TOKENIZER_STAGE / name for name in (READER, MEL_READER)):
+    for name, place in ((READER, CODEC_DIR), (MEL_READER, TRAINING_DIR)):
+        reader = run.root / TOKENIZER_STAGE / name
         if reader.is_file():  # a tokenizer taken over from elsewhere may have come without
-            shutil.copy(reader, folder / TRAINING_DIR / reader.name)
+            shutil.copy(reader, folder / place / name)
     return _step(run.root / TOKENIZER_STAGE / CHECKPOINT)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from omnitts.errors import UsageError
 from omnitts.models.codec.attention import valid, visible
 from omnitts.models.codec.flow import Flow
+from omnitts.models.reading.code_reader import CodeReader
 from omnitts.training.average_voice import average_mel, open_mel_reader
 from omnitts.training.batching import balanced, batches_of
 from omnitts.training.codec_settings import flow_config_of
@@ -31,7 +32,7 @@ from omnitts.training.speaker import FloatTable, read_vectors
 from omnitts.training.store import CODE_S, CorpusStore
 from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
 from omnitts.training.tokenizer import read_codes
-from omnitts.training.tokenizer_network import USUAL_MEL, CodeReader
+from omnitts.training.tokenizer_network import USUAL_MEL
 
 STAGE: Final = "flow"
 _NOISE_LEFT: Final = 1e-6  # sigma_min of the published settings

@@ -11,9 +11,10 @@ import numpy as np
 
 from omnitts.models.mgm_omni.config import MouthConfig
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
+from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.alignment import FloatRow
 from omnitts.training.lm_data import LmData, LmUtterance
-from omnitts.training.reading import READER, TextReader, text_times
+from omnitts.training.reading import WordTimes, text_times
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import read_vectors
 from omnitts.training.speech_lm import open_language, prepare_text, spoken
@@ -49,11 +50,11 @@ def open_lm_corpus(run: RunFolder, books: list[str] | None = None, *, for_takes:
     _, config, vocabulary, prompts, coder = open_language(run)
     times: list[FloatRow] | list[None] = [None] * len(texts)
     if sizes.guide_weight and not for_takes:
-        times = text_times(folder, recipe.tokenizer, corpus, codes, texts)
+        times = text_times(folder, corpus, codes, texts)
     reader: TextReader | None = None
     labels: list[tuple[int, ...]] = [()] * len(texts)
     if for_takes or sizes.spelling_weight or sizes.takes_share:
-        reader = TextReader.open(run.need(TOKENIZER_STAGE, READER), recipe.tokenizer)
+        reader = TextReader.open(run.need(TOKENIZER_STAGE, READER))
         labels = [reader.labels(item.text, item.accent) for item in corpus.utterances]
     utterances = [
         LmUtterance(
@@ -64,11 +65,11 @@ def open_lm_corpus(run: RunFolder, books: list[str] | None = None, *, for_takes:
     voices = read_vectors(run, corpus)
     if sizes.takes_share and reader is not None and not for_takes:
         places = {item.id: place for place, item in enumerate(corpus.utterances)}
-        takes = [take for take in kept_takes(run) if take.id in places]
+        takes, times_of = [take for take in kept_takes(run) if take.id in places], WordTimes(reader)
         for take in takes:
             place = places[take.id]
             item = corpus.utterances[place]
-            said = reader.times(take.codes, texts[place], item.text, item.accent)
+            said = times_of.of(take.codes, texts[place], item.text, item.accent)
             utterances.append(replace(utterances[place], codes=take.codes, byte_codes=said, take_of=place))
         voices = np.concatenate((voices, voices[[places[take.id] for take in takes]]))
     data = LmData(utterances, voices, prompts, vocabulary, coder, sizes, recipe.text.dropout, config.dropped_rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from omnitts.training.blocks import ConvStack, inside_mask
+from omnitts.models.reading.conv_stack import ConvStack, inside_mask
 from omnitts.training.recipe import SpeakerRecipe
 
 TEACHER_SIZE = 256

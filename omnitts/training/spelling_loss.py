@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from rapidfuzz.distance import Levenshtein
 from torch import Tensor, nn
 
-from omnitts.training.blocks import inside_mask
-from omnitts.training.labels import unblank
+from omnitts.models.reading.code_reader import CodeReader
+from omnitts.models.reading.conv_stack import inside_mask
+from omnitts.models.reading.labels import unblank
 from omnitts.training.rows import Example
-from omnitts.training.tokenizer_network import CodeReader
 
 _TEMPERATURE: Final = 0.3  # at which codes are drawn: that of speaking
 _LEAST: Final = 1e-20

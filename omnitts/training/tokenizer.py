@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from omnitts.errors import InputError, UsageError
 from omnitts.models.codec.loading import TOKENIZER
 from omnitts.models.codec.onnx_session import OnnxNetwork
+from omnitts.models.reading.labels import Alphabet, Speller, unblank
 from omnitts.training.augment import Augmentation, augmented
 from omnitts.training.average_voice import average_reader, keep_mel_reader
 from omnitts.training.batching import batches_of
 from omnitts.training.hearing import StateTable, hear, open_ears
-from omnitts.training.labels import Alphabet, Speller, unblank
 from omnitts.training.loop import Batch, Losses, train
 from omnitts.training.onnx_export import export
 from omnitts.training.reading import keep_reader
@@ -184,7 +184,7 @@ def finish_tokenizer(run: RunFolder, stage: TokenizerStage) -> None:
     """Exports the trained network, keeps its reader, codes the corpus and measures silence."""
     corpus, folder, tokenizer = CorpusStore(run.corpus), run.stage(STAGE), stage.tokenizer.cpu()
     export_tokenizer(tokenizer, run.recipe().tokenizer, folder / TOKENIZER)
-    keep_reader(tokenizer.reader, stage.alphabet, folder)
+    keep_reader(tokenizer.reader, stage.alphabet, run.recipe().tokenizer.labels, folder)
     keep_mel_reader(average_reader(tokenizer, run.recipe().tokenizer, corpus), folder)
     codes = stage.codes()
     keep_codes(codes, folder / CODES)

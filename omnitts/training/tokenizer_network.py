@@ -2,19 +2,17 @@
 
 Readers hang on the codes while it learns: one spells the text (CTC), one rebuilds the mel given the clip's average
 sound, one what a speech recogniser hears. What all need, the codes must carry; who speaks comes from the average. Only
-the encoder is exported. Source of the quantiser: arXiv 2309.15505. Letters: B rows, T frames at 100 Hz, K codes,
-D width, M mel bands.
+the encoder is exported. Letters: B rows, T frames at 100 Hz, K codes, D width, M mel bands.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
-from omnitts.training.blocks import ConvStack, inside_mask
+from omnitts.models.reading.code_reader import CodeReader
+from omnitts.models.reading.conv_stack import ConvStack, inside_mask
+from omnitts.models.reading.quantiser import Quantiser
 from omnitts.training.hearing import WIDTH as ASR_WIDTH
 from omnitts.training.recipe import TokenizerRecipe
 from omnitts.training.recogniser import FRAMES_PER_CODE, Recogniser
@@ -25,47 +23,6 @@ _OUT_MELS = 80
 _FRAMES = KINDS["log_mel"].frames  # to a code
 _STYLE = 64
 USUAL_MEL = -5.0  # about the mean of log-mel over speech, where training starts
-
-
-class Quantiser(nn.Module):
-    """Rounds each of a few numbers to one of its levels; the code is their mixed-radix number."""
-
-    reach: Tensor
-    offset: Tensor
-    shift: Tensor
-    middle: Tensor
-    bases: Tensor
-    sizes: Tensor
-
-    def __init__(self, levels: Sequence[int]) -> None:
-        super().__init__()
-        self.num_codes = math.prod(levels)
-        reach = torch.tensor([(level - 1) * 1.001 / 2 for level in levels])
-        offset = torch.tensor([0.0 if level % 2 else 0.5 for level in levels])
-        self.register_buffer("reach", reach, persistent=False)
-        self.register_buffer("offset", offset, persistent=False)
-        self.register_buffer("shift", torch.atanh(offset / reach), persistent=False)
-        self.register_buffer("middle", torch.tensor([level // 2 for level in levels]), persistent=False)
-        bases = [math.prod(levels[:i]) for i in range(len(levels))]
-        self.register_buffer("bases", torch.tensor(bases), persistent=False)
-        self.register_buffer("sizes", torch.tensor(list(levels)), persistent=False)
-
-    def forward(self, numbers: Tensor) -> Tensor:
-        """(B, K, d) -> the same, rounded to whole numbers around 0; gradients pass as if it were not rounded."""
-        bounded = torch.tanh(numbers + self.shift) * self.reach - self.offset
-        return bounded + (bounded.round() - bounded).detach()
-
-    def codes(self, rounded: Tensor) -> Tensor:
-        """(B, K, d) of `forward` -> (B, K) int64 codes."""
-        return ((rounded.round().long() + self.middle) * self.bases).sum(dim=-1)
-
-    def rounded_of(self, codes: Tensor) -> Tensor:
-        """(B, K) codes -> (B, K, d): what `codes` was given."""
-        return ((codes.unsqueeze(-1) // self.bases) % self.sizes - self.middle).float()
-
-    def centred(self, rounded: Tensor) -> Tensor:
-        """The rounded numbers scaled to about [-1, 1], for the readers."""
-        return (rounded + self.offset) / self.reach
 
 
 class MelEars(nn.Module):
@@ -134,38 +91,14 @@ class ExportedTokenizer(nn.Module):
         return self.encoder.quantiser.codes(self.encoder(frames, feats_length)).to(torch.int32)
 
 
-class CodeReader(nn.Module):
-    """A few numbers per code, from the codes alone."""
-
-    def __init__(self, recipe: TokenizerRecipe, num_blocks: int, num_out: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.quantiser = Quantiser(recipe.levels)
-        self.dropout = nn.Dropout(dropout)
-        self.first = nn.Linear(len(recipe.levels), recipe.width)
-        self.stack = ConvStack(recipe.width, num_blocks)
-        self.last = nn.Linear(recipe.width, num_out)
-
-    def forward(self, rounded: Tensor, inside: Tensor) -> Tensor:
-        """(B, K, d) rounded numbers, (B, K, 1) ones inside each row -> (B, K, num_out)"""
-        hidden = self.dropout(self.first(self.quantiser.centred(rounded)))
-        numbers: Tensor = self.last(self.dropout(self.stack(hidden, inside)))
-        return numbers
-
-    def read(self, codes: Tensor) -> Tensor:
-        """(B, K) codes, no row padded -> (B, K, num_out)"""
-        rounded = self.quantiser.rounded_of(codes)
-        numbers: Tensor = self(rounded, rounded.new_ones(*codes.shape, 1))
-        return numbers
-
-
 def spelling_reader(recipe: TokenizerRecipe, num_labels: int) -> CodeReader:
     """The reader whose numbers are label logits (CTC)."""
-    return CodeReader(recipe, recipe.reader_blocks, num_labels, recipe.dropout)
+    return CodeReader(recipe.levels, recipe.width, recipe.reader_blocks, num_labels, recipe.dropout)
 
 
 def mel_reader(recipe: TokenizerRecipe) -> CodeReader:
     """A reader whose numbers are the two mel frames of a code, (B, K, 160)."""
-    return CodeReader(recipe, recipe.mel_blocks, 2 * _OUT_MELS)
+    return CodeReader(recipe.levels, recipe.width, recipe.mel_blocks, 2 * _OUT_MELS)
 
 
 class SpeechTokenizer(nn.Module):
@@ -178,7 +111,7 @@ class SpeechTokenizer(nn.Module):
         self.reader = spelling_reader(recipe, num_labels)
         self.asr: CodeReader | None = None
         if recipe.asr_weight:
-            self.asr = CodeReader(recipe, recipe.mel_blocks, FRAMES_PER_CODE * ASR_WIDTH)
+            self.asr = CodeReader(recipe.levels, width, recipe.mel_blocks, FRAMES_PER_CODE * ASR_WIDTH)
         self.style_in = nn.Linear(_OUT_MELS, _STYLE)
         self.style_out = nn.Linear(2 * _STYLE, width)
         self.mel_in = nn.Linear(len(recipe.levels), width)

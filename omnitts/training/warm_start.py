@@ -19,11 +19,11 @@ from safetensors.torch import load_file
 from omnitts.errors import InputError
 from omnitts.models.codec.loading import FLOW, HIFT, SPEAKER, TOKENIZER
 from omnitts.models.layout import CODEC_DIR
+from omnitts.models.reading.text_reader import READER
 from omnitts.training.average_voice import MEL_READER
 from omnitts.training.export import TOKENIZER_WEIGHTS, TRAINING_DIR
 from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.loop import CHECKPOINT, START, save_aside
-from omnitts.training.reading import READER
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import STAGE as SPEAKER_STAGE
 from omnitts.training.speaker import VECTORS, own_vectors, save_table
@@ -69,7 +69,7 @@ def start_from(run: RunFolder, model: Path, *, learn_tokenizer: bool = False) ->
     if learn_tokenizer:
         _begin_with(tokenizer, "", notes / TOKENIZER_WEIGHTS)
         return
-    _take([codec / TOKENIZER, notes / SILENCE, notes / READER, notes / MEL_READER], tokenizer)
+    _take([codec / TOKENIZER, notes / SILENCE, codec / READER, notes / MEL_READER], tokenizer)
     logger.info("start: coding %.1f h", corpus.hours)
     keep_codes(code_corpus(corpus, tokenizer / TOKENIZER), tokenizer / CODES)
     _begin_with(run.stage(FLOW_STAGE), "flow.", codec / FLOW)

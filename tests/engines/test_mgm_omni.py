@@ -13,8 +13,11 @@ from omnitts.engines.base import Engine, Speech, SpeechRequest
 from omnitts.engines.mgm_omni import MgmOmniEngine
 from omnitts.engines.registry import EngineOptions, open_engine
 from omnitts.errors import EngineError, ModelError, UsageError, VoiceError
+from omnitts.models.layout import CODEC_DIR
+from omnitts.models.reading.text_reader import READER
 from omnitts.types import Voice
 from tests.engines.tiny_checkpoint import write_checkpoint
+from tests.models.reading.random_reader import random_text_reader
 
 TEXTS = ("Hello there.", "The sea was calm.", "One, two.", "No.", "Who is it?")
 
@@ -124,6 +127,50 @@ def test_the_stream_is_the_whole(checkpoint: Path, voice: Voice) -> None:
         assert len(streamed) == len(whole.waveform)
     if len(pieces) == 1:
         np.testing.assert_allclose(streamed, whole.waveform.samples, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def steered(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint with a spelling reader."""
+    folder = tmp_path_factory.mktemp("steered") / "tiny"
+    shutil.copytree(checkpoint, folder)
+    random_text_reader((3,) * 8).save(folder / CODEC_DIR / READER)
+    return folder
+
+
+def test_a_checkpoint_with_a_reader_is_steered(checkpoint: Path, steered: Path, voice: Voice) -> None:
+    many = speak_all(engine_of(steered, batch=2), voice)
+    again = speak_all(engine_of(steered, batch=3), voice)
+    blind = speak_all(engine_of(steered, extra={"particles": 1}), voice)
+    plain = speak_all(engine_of(checkpoint), voice)
+    assert set(many) == set(again) == {"0", "1", "2", "3", "4"}
+    for key, speech in many.items():
+        np.testing.assert_allclose(speech.waveform.samples, again[key].waveform.samples, atol=1e-3)
+        np.testing.assert_allclose(blind[key].waveform.samples, plain[key].waveform.samples, atol=1e-3)
+    assert not any(np.array_equal(many[key].waveform.samples, blind[key].waveform.samples) for key in many)
+    revisions = {engine_of(steered, extra=extra).revision for extra in ({}, {"particles": 1}, {"particles": 4})}
+    assert len(revisions) == 3
+    assert engine_of(steered, extra={"particles": 8}).revision == engine_of(steered).revision
+    with pytest.raises(EngineError, match="no spelling reader"):
+        engine_of(checkpoint, extra={"particles": 2})
+
+
+def test_a_steered_stream_is_the_whole(steered: Path, voice: Voice) -> None:
+    engine = engine_of(steered)
+    request = SpeechRequest("k", "Hello there.", voice, seed=3)
+    [whole] = engine.speak([request])
+    streamed = np.concatenate([piece.samples for piece in _stream_until_failure(engine, request)])
+    assert len(streamed) == len(whole.waveform)
+    [again] = engine.speak([request])
+    assert len(again.waveform) == len(whole.waveform)
+
+
+def test_a_damaged_reader_is_named(steered: Path, tmp_path: Path, voice: Voice) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(steered, folder)
+    (folder / CODEC_DIR / READER).write_bytes(b"no tensors")
+    with pytest.raises(ModelError, match="spelling reader cannot be opened"):
+        speak_all(engine_of(folder), voice)
 
 
 def _stream_until_failure(engine: MgmOmniEngine, request: SpeechRequest) -> list[Waveform]:

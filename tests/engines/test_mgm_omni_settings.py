@@ -37,7 +37,29 @@ def test_memory_is_as_given_or_a_share_of_what_is_free() -> None:
     assert 0 < Settings().cache_budget(CPU) <= cache_budget(CPU) * 1.5
 
 
-@pytest.mark.parametrize("extra", [{"prompt_s": -1}, {"prompt_s": "x"}, {"memory_gb": "inf"}, {"flow_dtype": "fp8"}])
+def test_particles_need_a_reader(tmp_path: Path) -> None:
+    reader = tmp_path / "reader"
+    assert Settings().num_particles(reader) == Settings.parse({"particles": 1}).num_particles(reader) == 1
+    with pytest.raises(EngineError, match="no spelling reader"):
+        Settings.parse({"particles": 4}).num_particles(reader)
+    reader.touch()
+    assert Settings().num_particles(reader) == 8
+    assert Settings.parse({"particles": "4"}).num_particles(reader) == 4
+    assert Settings.parse({"particles": 1}).num_particles(reader) == 1
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"prompt_s": -1},
+        {"prompt_s": "x"},
+        {"memory_gb": "inf"},
+        {"flow_dtype": "fp8"},
+        {"particles": 2.5},
+        {"particles": -1},
+        {"particles": 1000},
+    ],
+)
 def test_values_that_cannot_be_are_refused(extra: dict[str, str | float]) -> None:
     with pytest.raises(UsageError):
         Settings.parse(extra)

@@ -54,8 +54,8 @@ def make(tiny_mouth: Mouth, calm_model: SpeechLM) -> Callable[[int], list[Sequen
 
 @pytest.fixture
 def open_scheduler(tiny_mouth: Mouth, calm_model: SpeechLM) -> Callable[..., Scheduler]:  # noqa: F811
-    def make_scheduler(most_slots: int, **options: object) -> Scheduler:
-        return Scheduler(calm_model, tiny_mouth.vocabulary, most_slots=most_slots, **options)  # type: ignore[arg-type]
+    def make_scheduler(most_at_once: int, **options: object) -> Scheduler:
+        return Scheduler(calm_model, tiny_mouth.vocabulary, most_at_once=most_at_once, **options)  # type: ignore[arg-type]
 
     return make_scheduler
 
@@ -141,7 +141,7 @@ def test_out_of_memory_halves_the_batch_and_changes_nobodys_words(
     monkeypatch.setattr(SpeechSlots, "step", failing_step)
     scheduler = open_scheduler(16)
     finished = list(run_all(scheduler, make(24), at_once=20))
-    assert scheduler.most_slots == 4
+    assert scheduler.most_at_once == 4
     assert_said(finished, alone[:24])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from omnitts.errors import InputError, UsageError
+from omnitts.errors import InputError, ModelError, UsageError
 from omnitts.training.average_voice import MEL_READER, average_mel, average_reader, keep_mel_reader, open_mel_reader
 from omnitts.training.flow import train_flow
 from omnitts.training.recipe import TOY, recipe_json
@@ -43,7 +43,7 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
         open_mel_reader(tmp_path, TOY.tokenizer)
     assert "flow.prior" in caught.value.hint
     (tmp_path / MEL_READER).write_bytes(b"no tensors")
-    with pytest.raises(InputError, match="cannot be opened"):
+    with pytest.raises(ModelError, match="cannot be opened"):
         open_mel_reader(tmp_path, TOY.tokenizer)
 
 

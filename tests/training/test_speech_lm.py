@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from omnitts.errors import InputError
+from omnitts.errors import ModelError
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
+from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.fusing import fuse
 from omnitts.training.lm_data import LmData, LmUtterance
 from omnitts.training.lm_pass import collate, row_logits, row_states
-from omnitts.training.reading import READER, open_reader, text_times
+from omnitts.training.reading import text_times
 from omnitts.training.recipe import TOY, SpeechLmRecipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speech_lm import new_model, open_language, spoken
@@ -148,10 +149,10 @@ def test_the_guide_knows_when_words_are_spoken(toy_run: RunFolder) -> None:
     """The times come from the tokenizer's own reading, are kept, and make a loss of their own in training."""
     corpus = CorpusStore(toy_run.corpus)
     texts = [spoken(utterance.text, utterance.accent) for utterance in corpus.utterances]
-    folder, recipe, codes = toy_run.root / "tokenizer", toy_run.recipe().tokenizer, read_codes(toy_run, corpus)
-    times = text_times(folder, recipe, corpus, codes, texts)
+    folder, codes = toy_run.root / "tokenizer", read_codes(toy_run, corpus)
+    times = text_times(folder, corpus, codes, texts)
     assert [len(own) for own in times if own is not None] == [len(text.encode()) for text in texts]
-    again = text_times(folder, recipe, corpus, codes, texts)
+    again = text_times(folder, corpus, codes, texts)
     assert all(np.array_equal(one, two) for one, two in zip(times, again, strict=True))
     data = data_of(toy_run)
     data.utterances = [replace(item, byte_codes=own) for item, own in zip(data.utterances, times, strict=True)]
@@ -179,18 +180,16 @@ def test_single_utterances_come_first(toy_run: RunFolder) -> None:
 def test_without_a_reader_nobody_knows_the_times(toy_run: RunFolder, tmp_path: Path) -> None:
     corpus = CorpusStore(toy_run.corpus)
     texts = [utterance.text for utterance in corpus.utterances]
-    recipe, codes = toy_run.recipe().tokenizer, read_codes(toy_run, corpus)
-    assert text_times(tmp_path, recipe, corpus, codes, texts) == [None] * len(texts)
+    codes = read_codes(toy_run, corpus)
+    assert text_times(tmp_path, corpus, codes, texts) == [None] * len(texts)
     (tmp_path / READER).write_bytes(b"no tensors")
-    with pytest.raises(InputError, match="spelling reader cannot be opened"):
-        text_times(tmp_path, recipe, corpus, codes, texts)
-    with pytest.raises(InputError, match="spelling reader cannot be opened"):
-        open_reader(toy_run.root / "tokenizer" / READER, replace(recipe, width=48))
+    with pytest.raises(ModelError, match="spelling reader cannot be opened"):
+        text_times(tmp_path, corpus, codes, texts)
 
 
 def test_codes_are_heard_as_the_numbers_they_were_made_of(toy_run: RunFolder) -> None:
     """The reader of a file that was kept reads codes as the tokenizer read its own rounded numbers."""
-    reader, _ = open_reader(toy_run.root / "tokenizer" / READER, toy_run.recipe().tokenizer)
+    reader = TextReader.open(toy_run.root / "tokenizer" / READER).codes
     codes = torch.arange(reader.quantiser.num_codes)[None]
     assert torch.equal(reader.quantiser.codes(reader.quantiser.rounded_of(codes)), codes)
 

@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from omnitts.training.labels import unblank
-from omnitts.training.reading import READER, open_reader
+from omnitts.models.reading.code_reader import CodeReader
+from omnitts.models.reading.labels import unblank
+from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.rows import Example
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.spelling_loss import SpellingLoss, Stretch, drawn, stretches
-from omnitts.training.tokenizer_network import CodeReader
 
 K = 4
 CODES = 64  # of the toy tokenizer
@@ -21,7 +21,7 @@ PAD = CODES + 1
 
 @pytest.fixture
 def reader(toy_run: RunFolder) -> CodeReader:
-    return open_reader(toy_run.root / "tokenizer" / READER, toy_run.recipe().tokenizer)[0]
+    return TextReader.open(toy_run.root / "tokenizer" / READER).codes
 
 
 def sure_of(codes: torch.Tensor) -> torch.Tensor:

@@ -13,14 +13,15 @@ from omnitts.errors import UsageError
 from omnitts.models.codec.loading import TOKENIZER
 from omnitts.models.codec.onnx_session import OnnxNetwork
 from omnitts.models.codec.s3_tokenizer import S3Tokenizer
-from omnitts.training.labels import Alphabet, Speller, unblank
+from omnitts.models.reading.labels import Alphabet, Speller, unblank
+from omnitts.models.reading.quantiser import Quantiser
 from omnitts.training.loop import LOSSES, load_weights, read_losses, train
 from omnitts.training.recipe import TOY
 from omnitts.training.run_folder import RunFolder, read_json
 from omnitts.training.silence import measure_silence
 from omnitts.training.store import CorpusStore
 from omnitts.training.tokenizer import CODES, SILENCE, STAGE, TokenizerStage, read_codes
-from omnitts.training.tokenizer_network import Quantiser, SpeechTokenizer
+from omnitts.training.tokenizer_network import SpeechTokenizer
 
 
 def test_the_quantiser_reaches_every_code_and_no_other() -> None:

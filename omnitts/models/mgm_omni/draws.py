@@ -42,6 +42,10 @@ class Draws(Protocol):
 
     def move(self, source: int, target: int) -> None: ...
 
+    def rearrange(self, first: int, index: Tensor) -> None:
+        """Slot ``first + i`` has the history of slot ``first + index[i]``; settings and noise stay each slot's own."""
+        ...
+
     @property
     def shape_key(self) -> tuple[int | bool, ...]:
         """Changes when `choose` does other work than before, so that a recorded step no longer stands for it."""
@@ -76,6 +80,12 @@ class GeneratorDraws:
 
     def move(self, source: int, target: int) -> None:
         self._samplers[target], self._samplers[source] = self._samplers[source], self._idle
+
+    def rearrange(self, first: int, index: Tensor) -> None:
+        before = self._samplers[first : first + len(index)]
+        for place, source in enumerate(index.tolist()):
+            if source != place:
+                self._samplers[first + place] = before[place].with_history_of(before[source])
 
 
 class CounterDraws:
@@ -155,6 +165,11 @@ class CounterDraws:
         self._counters[:, target] = self._counters[:, source]
         if self._has_penalty:
             self._seen[target] = self._seen[source]
+
+    def rearrange(self, first: int, index: Tensor) -> None:
+        if self._has_penalty:
+            last = first + len(index)
+            self._seen[first:last] = self._seen[first:last][index]
 
 
 def key_of_seed(seed: int) -> int:

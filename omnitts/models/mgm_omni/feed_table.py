@@ -230,6 +230,18 @@ class FeedTable:
         self._fields[:, target] = self._fields[:, source]
         self.leave(source)
 
+    def made(self, first: int, count: int) -> tuple[Tensor, Tensor]:
+        """Rows (N, T, 1 + K) of ``count`` neighbouring slots, and how many each has made, (N,)."""
+        counts = self._fields[_Field.NUM_ROWS, first : first + count]
+        return self.rows[first : first + count, : int(counts.max())], counts
+
+    def rearrange(self, first: int, index: Tensor) -> None:
+        """Slot ``first + i`` goes on as slot ``first + index[i]`` would; all of them say the same text."""
+        last = first + len(index)
+        span = int(self._fields[_Field.NUM_ROWS, first:last].max())
+        self.rows[first:last, :span] = self.rows[first:last, :span][index]
+        self._fields[:, first:last] = self._fields[:, first:last][:, index]
+
     def leave(self, slot: int) -> None:
         """Empties a slot, whatever it was doing."""
         self._fields[_Field.STATE, slot] = State.FINISHED

@@ -88,6 +88,13 @@ class RowSampler:
         if self.needs_history:
             self._unmarked.append(codes)
 
+    def with_history_of(self, other: RowSampler) -> RowSampler:
+        """These settings and this generator, behind what another has spoken."""
+        sampler = RowSampler(self.sampling, generator=self.generator)
+        sampler._seen = None if other._seen is None else other._seen.clone()
+        sampler._unmarked = list(other._unmarked)
+        return sampler
+
     def spoken(self, like: Tensor) -> Tensor:
         """(K, V) bool, on the device of `like` (K, V): the codes each codebook has spoken."""
         if self._seen is None:

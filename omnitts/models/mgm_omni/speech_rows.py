@@ -40,6 +40,27 @@ def sounding_rows(rows: Tensor, vocabulary: SpeechVocabulary, dropped_rows: int)
     return [chunk for chunk in chunks if chunk.stop > chunk.start]
 
 
+def codes_so_far(
+    rows: Tensor, counts: Tensor, vocabulary: SpeechVocabulary, dropped_rows: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of sequences that are being spoken side by side: rows (N, T, 1 + K), of which each has made ``counts`` (N,).
+
+    Codes (N, T K), silence where a row is not heard; how many of them came before the text's end, (N,); and (N,) bool,
+    whether it has come.
+    """
+    text, codes = rows[..., 0], rows[..., 1:].long()
+    N, T, K = codes.shape
+    at = torch.arange(T, device=rows.device)
+    is_made = at < counts[:, None]
+    begins = torch.where(is_made & (text == vocabulary.audio_sep), at, -1).cummax(dim=1).values + 1
+    ends = is_made & (text == vocabulary.audio_end)
+    is_heard = is_made & (at - begins >= dropped_rows) & (ends.cumsum(dim=1) == 0)
+    is_sound = is_heard[..., None] & (codes < vocabulary.speech_eos)
+    has_ended = ends.any(dim=1)
+    num_codes = K * torch.where(has_ended, ends.long().argmax(dim=1), T)
+    return torch.where(is_sound, codes, vocabulary.silence_code).view(N, T * K), num_codes, has_ended
+
+
 def blocks(codes: Tensor) -> list[Tensor]:
     """The codes (N,) in pieces of at most `CODES_PER_BLOCK`, each decoded on its own; none for no codes."""
     return list(torch.split(codes, CODES_PER_BLOCK)) if codes.numel() else []

@@ -164,6 +164,22 @@ class SpeechSlots:
         self._feed.move(source, target)
         self.draws.move(source, target)
 
+    def made(self, first: int, count: int) -> tuple[Tensor, Tensor]:
+        """Rows (N, T, 1 + K) of ``count`` neighbouring slots by now, and how many each has made, (N,)."""
+        return self._feed.made(first, count)
+
+    @torch.inference_mode()
+    def rearrange(self, first: int, index: Tensor, since: int) -> None:
+        """Slot ``first + i`` goes on from where slot ``first + index[i]`` is, with its own noise.
+
+        All of them say the same text in the same voice; their caches are alike below position ``since``.
+        """
+        last = first + len(index)
+        self._cache.rearrange(first, index, since, int(self._cache.lengths[first:last].max()))
+        self._logits[first:last] = self._logits[first:last][index]
+        self._feed.rearrange(first, index)
+        self.draws.rearrange(first, index)
+
     @torch.inference_mode()
     def leave(self, slot: int) -> None:
         """A slot is free again, whatever it was saying."""

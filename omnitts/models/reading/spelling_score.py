@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from omnitts.training.tokenizer_network import CodeReader
+from omnitts.models.reading.code_reader import CodeReader
 
 _NEVER: Final = -1e9
 _LABEL_WORTH: Final = 0.4  # nats: about what reading a label costs where it is said well

@@ -1,6 +1,6 @@
-"""The file of a code reader: what a tokenizer's readers leave behind for stages that have no tokenizer.
+"""The file of a code reader: what a tokenizer's readers leave behind for those who have no tokenizer.
 
-float16 tensors and, where wanted, a few words about them, as safetensors. Written aside and renamed.
+float16 tensors and, where wanted, notes about them, as safetensors. Written aside and renamed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from omnitts.errors import InputError
-from omnitts.training.tokenizer_network import CodeReader
+from omnitts.errors import ModelError
+from omnitts.models.reading.code_reader import CodeReader
 
 
 def write_reader(reader: CodeReader, path: Path, notes: Mapping[str, str] | None = None) -> None:
@@ -32,9 +32,9 @@ def fill_reader(reader: CodeReader, path: Path) -> CodeReader:
 
 @contextmanager
 def opening(what: str, path: Path) -> Iterator[None]:
-    """Turns what goes wrong inside, a damaged file or one of other sizes, into an `InputError` that names both."""
+    """Turns what goes wrong inside, a damaged file or one of other sizes, into a `ModelError` that names both."""
     try:
         yield
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"the {what} cannot be opened ({reason})", where=str(path)) from error
+        raise ModelError(f"the {what} cannot be opened ({reason})", where=str(path)) from error

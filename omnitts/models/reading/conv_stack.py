@@ -1,4 +1,4 @@
-"""Convolutional building blocks of the recipe's own networks (speech tokenizer, speaker encoder).
+"""Convolutional building blocks of omnitts' own small networks: code readers, speech tokenizer, speaker encoder.
 
 In and out: (B, T, D) frames with a (B, T, 1) mask of ones inside each row; a row's values do not depend on the padding
 beside it. Convolutions alone, so that an export to ONNX holds for any length.

@@ -1,0 +1,74 @@
+"""Text reader: the labels of a text's sounds, and how codes spell them, from a speech tokenizer's spelling reader.
+
+A file in (safetensors: float16 weights; sizes, alphabet and kind of labels as JSON in its metadata); labels, losses and
+shares of misread labels out. Needs no sound: the reader hears codes alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from rapidfuzz.distance import Levenshtein
+from safetensors import safe_open
+
+from omnitts.models.reading.code_reader import CodeReader
+from omnitts.models.reading.labels import Alphabet, Speller, unblank
+from omnitts.models.reading.reader_file import fill_reader, opening, write_reader
+
+READER: Final = "spelling_reader.safetensors"
+
+
+@dataclass(frozen=True, order=True)
+class Spelling:
+    """How codes spell labels. ``loss``: CTC's, in nats. ``misread``: share of the labels that the reader gets wrong."""
+
+    loss: float
+    misread: float
+
+
+class TextReader:
+    """Reader, alphabet and speller together. ``codes`` gives label logits of codes."""
+
+    def __init__(self, codes: CodeReader, alphabet: Alphabet, kind: str) -> None:
+        self.codes, self._alphabet, self._kind = codes, alphabet, kind
+        self._speller = Speller(kind)
+
+    @classmethod
+    def open(cls, path: Path, device: torch.device | str = "cpu") -> TextReader:
+        """What `save` wrote. Raises `ModelError` when it is damaged."""
+        with opening("spelling reader", path):
+            with safe_open(path, "pt") as file:
+                notes = {name: json.loads(text) for name, text in file.metadata().items()}
+            alphabet = Alphabet(tuple(notes["symbols"]))
+            reader = CodeReader(notes["levels"], notes["width"], notes["blocks"], alphabet.size)
+            return cls(fill_reader(reader, path).to(device), alphabet, notes["labels"])
+
+    def save(self, path: Path) -> None:
+        codes = self.codes
+        notes = {
+            "levels": codes.quantiser.sizes.tolist(),
+            "width": codes.first.out_features,
+            "blocks": len(codes.stack.blocks),
+            "labels": self._kind,
+            "symbols": self._alphabet.symbols,
+        }
+        write_reader(codes, path, {name: json.dumps(value) for name, value in notes.items()})
+
+    def labels(self, text: str, accent: str) -> tuple[int, ...]:
+        """The labels of a text's sounds; none where it has no sound that the reader knows."""
+        return tuple(self._alphabet.labels(self._speller.spell(text, accent)))
+
+    @torch.no_grad()
+    def spelling(self, codes: Sequence[int], labels: Sequence[int]) -> Spelling:
+        """How well codes (at least one) spell labels (at least one). The loss is infinite for too few codes."""
+        read = self.codes.read(torch.tensor([codes], device=self.codes.quantiser.bases.device))[0].log_softmax(-1)
+        lengths = torch.tensor([len(codes)]), torch.tensor([len(labels)])
+        loss = F.ctc_loss(read[:, None].cpu(), torch.tensor([labels]), *lengths, reduction="sum")
+        wrong = Levenshtein.distance(unblank(read.argmax(-1).tolist()), labels)
+        return Spelling(float(loss), wrong / len(labels))
