@@ -257,6 +257,9 @@ def evaluate(
     run: Annotated[Path | None, typer.Option("--run", help="Keep the figures in this run, for the model card.")] = None,
     details: Annotated[Path | None, typer.Option("--details", help="JSON lines: every clip, what was heard.")] = None,
     asr: Annotated[str, typer.Option("--asr", help="Recogniser: base, small ...")] = "base",
+    particles: Annotated[
+        int, typer.Option("--particles", min=0, help="Say each text so many times at once; 1: unsteered, 0: as usual.")
+    ] = 0,
     device: TrainDeviceOption = "cpu",
     threads: ThreadsOption = 0,
     as_json: JsonOption = False,
@@ -275,7 +278,7 @@ def evaluate(
     parts = tuple(part or ("resynthesis", "speech"))
     if not set(parts) <= {"resynthesis", "speech"}:
         raise UsageError(f"no part is called {parts[0]!r}", where="--part", hint="resynthesis or speech")
-    options = EvaluateOptions(tuple(held_out or ()), limit, parts, asr, device)
+    options = EvaluateOptions(tuple(held_out or ()), limit, parts, asr, device, particles=particles)
     people = read_recordings(human) if human else []
     figures = run_evaluate(find_checkpoint(model), read_recordings(clips), options, human=people, details=details)
     if run is not None:

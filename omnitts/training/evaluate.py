@@ -45,7 +45,7 @@ _BATCH: Final = 8
 class EvaluateOptions:
     """``held_out``: voices that were not learnt from. ``limit``: so many clips of each voice at most, 0 for all.
 
-    ``parts``: any of ``resynthesis`` and ``speech``.
+    ``parts``: any of ``resynthesis`` and ``speech``. ``particles``: as the engine's setting; 0 leaves it to itself.
     """
 
     held_out: tuple[str, ...] = ()
@@ -54,6 +54,7 @@ class EvaluateOptions:
     asr: str = "base"
     device: str = "auto"
     seed: int = 0
+    particles: int = 0
 
 
 def evaluate(
@@ -117,7 +118,8 @@ def speak(
 
     Loading and listening to the references are not counted.
     """
-    engine = open_engine("mgm-omni", EngineOptions(model=str(model), device=options.device, batch=_BATCH))
+    extra = {"particles": options.particles} if options.particles else {}
+    engine = open_engine("mgm-omni", EngineOptions(model=str(model), device=options.device, batch=_BATCH, extra=extra))
     with tempfile.TemporaryDirectory() as folder:
         requests = []
         for clip in clips:
