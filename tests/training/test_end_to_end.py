@@ -46,6 +46,8 @@ def test_the_exported_folder_speaks(toy_run: RunFolder, toy_model: Path, clips: 
     assert verification.faults == ()
     assert "16" in (out / CARD).read_text(encoding="utf-8")
     engine = open_engine("mgm-omni", EngineOptions(model=str(out), device="cpu"))
+    steered_less = EngineOptions(model=str(out), device="cpu", extra={"particles": 2})
+    assert open_engine("mgm-omni", steered_less).revision != engine.revision, "the reader came along"
     voice = Voice("toy", read_recordings(clips)[0].audio, "d" * 64, TEXTS[0], folder=tmp_path)
     speech = next(iter(engine.speak([SpeechRequest("a", "Go home.", voice)])))
     assert len(speech.waveform) > 0

@@ -42,7 +42,7 @@ class Spectrum:
 def test_every_part_is_measured(toy_model: Path, clips: Path, tmp_path: Path) -> None:
     recordings = read_recordings(clips)[:6]
     details = tmp_path / "details.jsonl"
-    options = EvaluateOptions(held_out=("s2",), limit=1, device="cpu")
+    options = EvaluateOptions(held_out=("s2",), limit=1, device="cpu", particles=2)
     figures = evaluate(
         toy_model, recordings, options, human=recordings[:1], details=details, ears=Ears(Deaf(), Spectrum())
     )
