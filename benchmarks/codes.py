@@ -21,6 +21,7 @@ from rapidfuzz.distance import Levenshtein
 from omnitts.audio import Waveform, load
 from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.loading import hift_state
+from omnitts.models.reading.labels import Speller, unblank
 from omnitts.pipeline.check.asr_models import find_asr_model
 from omnitts.pipeline.check.similarity import SpeakerEncoder
 from omnitts.pipeline.check.transcribe import Transcriber
@@ -28,7 +29,6 @@ from omnitts.training.codec_settings import hift_config_of
 from omnitts.training.corpus import features_of_wave
 from omnitts.training.export import vocoder_state
 from omnitts.training.hearing import open_ears
-from omnitts.models.reading.labels import Speller, unblank
 from omnitts.training.listening import Ears, Heard, summary
 from omnitts.training.loop import load_weights
 from omnitts.training.manifest import read_recordings

@@ -6,7 +6,7 @@ prompt_s     the flow hears only so many last seconds of the reference. Its cost
              speech; a shorter one changes the sound. By itself: all of it.
 memory_gb    what the cache of the mouth may take. By itself: a share of what is free.
 particles    a piece is said so many times at once, and the checkpoint's spelling reader drops those that go wrong
-             (steering.py). 1: it is said once. By itself: 8 where the checkpoint has a spelling reader, else 1.
+             (steering.py). 1: it is said once. By itself: 12 where the checkpoint has a spelling reader, else 1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from omnitts.models.packed_linear import can_pack
 from omnitts.models.weights import dtype_by_name
 
 TOKENS_PER_S: Final = 25
-USUAL_PARTICLES: Final = 8
+USUAL_PARTICLES: Final = 12
 _MOST_PARTICLES: Final = 64
 _NAMES: Final = ("flow_dtype", "prompt_s", "memory_gb", "particles")
 

@@ -27,7 +27,7 @@ from omnitts.models.reading.spelling_score import SpellingScore
 from omnitts.models.reading.text_reader import TextReader
 
 _ROWS_BETWEEN: Final = 2  # one look of the reader and the next
-_CROWDED: Final = 0.7  # particles are drawn again when fewer than this share of them carry the weight
+_CROWDED: Final = 0.9  # particles are drawn again when fewer than this share of them carry the weight
 
 
 class Steering:

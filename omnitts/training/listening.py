@@ -59,8 +59,11 @@ class Ears:
             self.middles[speaker] = (middle / np.linalg.norm(middle)).astype(np.float32)
 
     def listen(self, name: str, clip: Waveform, text: str, speaker: str) -> Heard:
-        """What is heard of a clip that should say ``text`` in the voice of ``speaker``."""
-        heard = self._listener.transcribe(clip, self._language).text
+        """What is heard of a clip that should say ``text`` in the voice of ``speaker``.
+
+        Heard carefully: of speech that is hard to follow, a recogniser in a hurry repeats a sentence over and over.
+        """
+        heard = self._listener.transcribe(clip, self._language, careful=True).text
         compared = compare(text, heard, self._language)
         embedding = self.encoder.embed(clip) if self.middles else None
         similarity, nearest = None, ""

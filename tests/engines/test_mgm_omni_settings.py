@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from omnitts.engines.memory import cache_budget, is_out_of_memory
-from omnitts.engines.mgm_omni_settings import Settings
+from omnitts.engines.mgm_omni_settings import USUAL_PARTICLES, Settings
 from omnitts.errors import EngineError, UsageError
 from omnitts.models.codec.prompt import VoicePrompt
 from tests.engines.test_mgm_omni import checkpoint, engine_of  # noqa: F401 - a fixture
@@ -43,7 +43,7 @@ def test_particles_need_a_reader(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no spelling reader"):
         Settings.parse({"particles": 4}).num_particles(reader)
     reader.touch()
-    assert Settings().num_particles(reader) == 8
+    assert Settings().num_particles(reader) == USUAL_PARTICLES
     assert Settings.parse({"particles": "4"}).num_particles(reader) == 4
     assert Settings.parse({"particles": 1}).num_particles(reader) == 1
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from omnitts.models.reading.code_reader import CodeReader
 
 _NEVER: Final = -1e9
-_LABEL_WORTH: Final = 0.4  # nats: about what reading a label costs where it is said well
+_LABEL_WORTH: Final = 0.8  # nats: about what reading a label costs where it is said well
 _SIGHT: Final = 3  # codes to either side that the reader sees, at a block
 
 
