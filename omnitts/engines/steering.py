@@ -2,10 +2,10 @@
 
 The four codes of a row are drawn independently of each other, so a small model often slips where it knows better. A
 particle filter (sequential Monte Carlo; Doucet and Johansen 2009, for language models arXiv 2306.03081) mends that:
-each sequence has a few particles, each draws its own codes; after every other row they are drawn again in proportion to
-how well their codes spell the text so far, so a slip of a sound costs a particle its place within a third of a second.
-Goes in: the slots of one sequence, and the labels of its text. Comes out: the result that spells it best. Sees no
-scheduler. Letters: N particles, B of the batch.
+each sequence has a few particles, each draws its own codes; after every other row they are drawn again, if need be, in
+proportion to how well their codes have spelled the text since the last time, so a slip of a sound costs a particle its
+place within a third of a second. Goes in: the slots of one sequence, and the labels of its text. Comes out: the result
+that spells it best. Sees no scheduler. Letter: N particles.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from omnitts.models.reading.spelling_score import SpellingScore
 from omnitts.models.reading.text_reader import TextReader
 
 _ROWS_BETWEEN: Final = 2  # one look of the reader and the next
-_CROWDED: Final = 0.9  # particles are drawn again when fewer than this share of them carry the weight
+_CROWDED: Final = 0.7  # particles are drawn again when fewer than this share of them carry the weight
 
 
 class Steering:
@@ -61,7 +61,7 @@ class Particles:
         self._score: SpellingScore | None = None
         if labels:
             self._score = SpellingScore(steering.reader.codes, [labels] * steering.num_particles)
-        self._before: Tensor | None = None
+        self._before: Tensor | None = None  # scores when they were drawn again last: what came since weighs
 
     @torch.inference_mode()
     def look(self, slots: SpeechSlots, first: int, num_rows: int, since: int) -> None:
@@ -76,7 +76,6 @@ class Particles:
         self._score.read_on(codes, lengths)
         now = self._score.scores(has_ended)
         index = self._drawn_again(now if self._before is None else now - self._before)
-        self._before = now
         if index is not None:
             slots.rearrange(first, index, since)
             self._score.reorder(index)

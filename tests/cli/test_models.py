@@ -10,6 +10,7 @@ import pytest
 
 from omnitts.cli import models
 from omnitts.errors import ModelError, UsageError
+from omnitts.models.hub import BUNDLED
 from tests.models.fake_hub import FakeHub, serve
 from tests.models.test_hub import REPO, mouth_files
 
@@ -43,7 +44,7 @@ def test_the_list_knows_what_is_here_and_what_is_not(hub: FakeHub, capsys: pytes
     capsys.readouterr()
     assert run("list", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
-    assert [item["repo"] for item in listed["stored"]] == [REPO]
+    assert [item["repo"] for item in listed["stored"]] == [REPO, BUNDLED.repo]
     assert next(item["state"] for item in listed["known"] if item["name"] == "2b") == "ready (store, aaaaaaaa)"
 
 

@@ -23,7 +23,7 @@ def test_the_score_is_the_chance_of_the_labels() -> None:
     losses = torch.nn.functional.ctc_loss(
         read.transpose(0, 1), labels, lengths, torch.tensor([4, 2, 1]), reduction="none"
     )
-    worth = 0.4 * torch.tensor([4.0, 2.0, 1.0])
+    worth = 0.8 * torch.tensor([4.0, 2.0, 1.0])
     assert torch.allclose(score.scores(torch.ones(3, dtype=torch.bool)), worth - losses, atol=1e-3)
     before = score.scores(torch.zeros(3, dtype=torch.bool))
     score.reorder(torch.tensor([0, 1, 2]))
