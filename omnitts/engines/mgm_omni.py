@@ -32,7 +32,7 @@ from omnitts.engines.steering import Steering
 from omnitts.engines.tuning import packing_is_faster
 from omnitts.engines.voice_prompt import stored_prompt
 from omnitts.errors import EngineError, ModelError, VoiceError
-from omnitts.models.codec.detokenizer import MAX_BATCH_FRAMES, Detokenizer
+from omnitts.models.codec.detokenizer import Detokenizer
 from omnitts.models.codec.features import CODEC_RATE
 from omnitts.models.codec.loading import Codec, load_codec
 from omnitts.models.codec.prompt import VoicePrompt
@@ -304,7 +304,7 @@ class MgmOmniEngine:
         codes = [self._codes(result) for result in results]
         prompts = [self._settings.heard(self._cast(sequence.request.voice).prompt) for sequence in finished]
         seeds = [sequence.request.seed for sequence in finished]
-        max_frames, started_s = MAX_BATCH_FRAMES, time.perf_counter()
+        max_frames, started_s = detokenizer.batch_frames, time.perf_counter()
         while True:
             try:
                 waves = detokenizer.speak(codes, prompts, seeds, max_batch_frames=max_frames)
@@ -315,7 +315,7 @@ class MgmOmniEngine:
                 if max_frames < 2:
                     hint = "close other programs, or speak shorter pieces"
                     raise EngineError("there is not enough memory to make sound of a piece", hint=hint) from error
-                max_frames //= 8
+                max_frames //= 4
                 logger.warning("out of memory making sound: going on in smaller batches")
         per_code_s = (time.perf_counter() - started_s) / max(sum(map(len, codes)), 1)
         speeches = []

@@ -1,6 +1,6 @@
 """Settings that only `mgm-omni` has (`EngineOptions.extra`), and the choices it makes by itself where none is set.
 
-flow_dtype   fp32 or bf16. bf16 is three times as fast on a CPU that has it; the mel differs by 0.005 on average
+flow_dtype   fp32 or bf16. bf16 is about twice as fast on a CPU that has it; the mel differs by 0.005 on average
              (log scale, random weights of published size; benchmarks/codec.py prints it). By itself: as the mouth.
 prompt_s     the flow hears only so many last seconds of the reference. Its cost is in proportion to reference plus
              speech; a shorter one changes the sound. By itself: all of it.

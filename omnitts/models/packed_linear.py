@@ -12,16 +12,20 @@ from torch import Tensor, nn
 
 
 class PackedLinear(nn.Module):
-    """x W^T + b of a packed weight; takes the place of an `nn.Linear` for inference. Not part of any state dict."""
+    """x W^T + b of a packed weight; takes the place of an `nn.Linear` for inference. Not part of any state dict.
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+    ``then``: "gelu" (the exact one) applies it before the product is rounded; "none".
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, then: str = "none") -> None:
         super().__init__()
+        self._then = then
         self.weight_shape = tuple(weight.shape)
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), 1)
         self._bias = None if bias is None else bias.detach()
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(inputs, self._packed, self._bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise(inputs, self._packed, self._bias, self._then, [], "none")
 
 
 def can_pack(dtype: torch.dtype, device: torch.device | str) -> bool:

@@ -18,6 +18,7 @@ from omnitts.models.codec.config import EncoderConfig, EstimatorConfig, FlowConf
 from omnitts.models.codec.detokenizer import Detokenizer
 from omnitts.models.codec.flow import Flow
 from omnitts.models.codec.hift import Hift
+from omnitts.models.codec.packed_flow import pack_flow
 from omnitts.models.mgm_omni.config import MouthConfig
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.mgm_omni.vocabulary import PUBLISHED_BLANK_CODES, PUBLISHED_SILENCE_CODE, SpeechVocabulary
@@ -148,12 +149,12 @@ def random_mouth(
 def random_codec(
     *, is_tiny: bool = False, flow_dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> Detokenizer:
-    """Flow and vocoder of published size (or tiny ones) with torch's usual random weights."""
-    flow = Flow(_TINY_FLOW if is_tiny else PUBLISHED_FLOW)
-    hift = Hift(_TINY_HIFT if is_tiny else PUBLISHED_HIFT)
-    return Detokenizer(
-        flow.to(device, flow_dtype).eval().requires_grad_(False), hift.to(device).eval().requires_grad_(False)
-    )
+    """Flow and vocoder of published size (or tiny ones) with torch's usual random weights, laid out as loaded ones."""
+    flow = Flow(_TINY_FLOW if is_tiny else PUBLISHED_FLOW).to(device, flow_dtype).eval().requires_grad_(False)
+    hift = Hift(_TINY_HIFT if is_tiny else PUBLISHED_HIFT).to(device).eval().requires_grad_(False)
+    if can_pack(flow_dtype, device):
+        pack_flow(flow)
+    return Detokenizer(flow, hift)
 
 
 def _filled(network: _Network, device: torch.device | str) -> _Network:

@@ -34,3 +34,12 @@ def test_a_packed_module_agrees_with_the_plain_one(shape: tuple[int, ...]) -> No
     inputs = torch.randn(shape).bfloat16()
     want = plain(inputs)
     assert torch.allclose(packed(inputs), want, atol=0.01 * want.abs().max().item())
+
+
+@needs_packing
+@torch.inference_mode()
+def test_gelu_within_the_product_is_gelu_after_it() -> None:
+    torch.manual_seed(0)
+    layer, inputs = nn.Linear(64, 96).bfloat16(), torch.randn(2, 50, 64).bfloat16()
+    want = nn.functional.gelu(layer(inputs))
+    assert torch.allclose(PackedLinear(layer.weight, layer.bias, "gelu")(inputs), want, atol=0.01 * want.abs().max())

@@ -24,8 +24,10 @@ BLOCK_TOKENS: Final = 6000
 """Longer utterances are cut here (240 s), each block with the full prompt, joined without a cross fade (spec 2.9)."""
 SEAM_FRAMES: Final = 8
 """Mel frames that a stream's next piece repeats and fades into (spec 4.2)."""
-MAX_BATCH_FRAMES: Final = 32_000
-"""Mel frames, prompts and padding included, of one pass through the flow."""
+_BATCH_FRAMES: Final = {"cpu": 1_600}
+_BATCH_FRAMES_ELSEWHERE: Final = 32_000
+"""Mel frames, prompts and padding included, of one pass through the flow. More of them leave a CPU's caches
+and take a tenth to a fifth longer (docs/performance.md)."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Detokenizer:
     def rate_hz(self) -> int:
         return self.hift.config.rate_hz
 
+    @property
+    def batch_frames(self) -> int:
+        """Mel frames that go through the flow at once, unless ``speak`` is told another number."""
+        return _BATCH_FRAMES.get(self.flow.encoder_proj.weight.device.type, _BATCH_FRAMES_ELSEWHERE)
+
     def speak(
         self,
         tokens: Sequence[Tensor],
@@ -71,7 +78,7 @@ class Detokenizer:
         seeds: Sequence[int],
         *,
         num_steps: int | None = None,
-        max_batch_frames: int = MAX_BATCH_FRAMES,
+        max_batch_frames: int | None = None,
     ) -> list[Tensor]:
         """(N,) waveform on the CPU of each utterance's (n,) tokens: 960 samples per token, none for no token.
 
@@ -87,7 +94,7 @@ class Detokenizer:
                 for index, (row, prompt, generator) in enumerate(rows)
                 if len(row) > start
             ]
-            for batch in _batches(jobs, max_batch_frames):
+            for batch in _batches(jobs, max_batch_frames or self.batch_frames):
                 with self.utilisation.busy("flow"):
                     mels = self.flow([job.tokens for job in batch], [job.prompt for job in batch], num_steps=num_steps)
                     if mels[0].is_cuda:

@@ -86,7 +86,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
 
 def _attend_in_slices(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     query = query * query.shape[-1] ** -0.5
-    key, value = key.transpose(2, 3).contiguous(), value.contiguous()  # (B, H, Dh, T), (B, H, T, Dh)
+    key, value = key.contiguous().transpose(2, 3), value.contiguous()  # (B, H, Dh, T), (B, H, T, Dh)
     mixed = []
     for start in range(0, query.shape[2], _QUERIES_AT_ONCE):
         rows = slice(start, start + _QUERIES_AT_ONCE)
