@@ -114,7 +114,8 @@ class Voice:
     """A reference recording to clone. ``digest`` is the sha256 of the recording's bytes and of its transcript.
 
     ``audio`` is a file that `omnitts.audio.load` reads. ``folder`` is where the voice lives in a library (derived
-    data, such as a stored voice prompt, goes there), or None for a loose file.
+    data, such as a stored voice prompt, goes there), or None for a loose file. ``accent``: ``British``, ``en-gb`` and
+    the like, where it is known.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Voice:
     licence: str = ""
     folder: Path | None = None
     note: str = ""
+    accent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

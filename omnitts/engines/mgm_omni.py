@@ -1,8 +1,8 @@
 """Engine `mgm-omni`: MGM-Omni's mouth and codec, from a checkpoint folder laid out as published.
 
 Speech requests go in, waveforms come out as sequences finish; `stream` gives the sound of one request while it is still
-being made. A checkpoint that brings a spelling reader is steered by it (steering.py). Knows no books and no jobs. A
-take that the model itself knows to be bad carries its failure.
+being made. A checkpoint that brings a spelling reader is steered by it (steering.py): a stream of it begins when the
+take is whole. Knows no books and no jobs. A take that the model itself knows to be bad carries its failure.
 """
 
 from __future__ import annotations
@@ -166,7 +166,9 @@ class MgmOmniEngine:
 
     @cached_property
     def _num_particles(self) -> int:
-        return self._settings.num_particles(self.folder / CODEC_DIR / READER)
+        number = self._settings.num_particles(self.folder / CODEC_DIR / READER)
+        is_greedy = self._options.temperature == 0 or self._options.top_k == 1  # all particles would say the same
+        return 1 if is_greedy else number
 
     @cached_property
     def _steering(self) -> Steering | None:
@@ -229,10 +231,18 @@ class MgmOmniEngine:
 
     @cached_property
     def _scheduler(self) -> Scheduler:
+        return self._new_scheduler(self._capabilities.max_batch)
+
+    @cached_property
+    def _scheduler_of_one(self) -> Scheduler:
+        """For streams: a pool for one piece is enough, and `speak` may have sequences in its own."""
+        return self._new_scheduler(1)
+
+    def _new_scheduler(self, most_at_once: int) -> Scheduler:
         return Scheduler(
             self._mouth.model,
             self._mouth.vocabulary,
-            most_at_once=self._capabilities.max_batch,
+            most_at_once=most_at_once,
             budget=self._settings.cache_budget,
             on_device=None if self._steering is None else True,  # particles are too many to be drawn one by one
             utilisation=self.utilisation,
@@ -287,10 +297,18 @@ class MgmOmniEngine:
                     sampling=self._sampling(request.seed),
                     row_limit=DEFAULT_MAX_ROWS + NARRATION.extra_rows,
                 ),
-                self._steering.reader.labels(request.text, request.language) if self._steering else (),
+                self._labels(request),
             )
             for request in requests
         ]
+
+    def _labels(self, request: SpeechRequest) -> tuple[int, ...]:
+        """What steering listens for: the sounds of the text, as the voice pronounces them."""
+        if self._steering is None:
+            return ()
+        assert request.voice is not None, "cast already"
+        accent = request.voice.accent or request.language
+        return self._steering.reader.labels(request.text, accent, request.language)
 
     def _sampling(self, seed: int) -> Sampling:
         names = ("temperature", "top_k", "top_p", "repetition_penalty")
@@ -330,7 +348,7 @@ class MgmOmniEngine:
         """The sound of one request, piece by piece while it is being made; where speech is steered, once it is whole,
         since what has been heard cannot be taken back.
 
-        Raises `EngineError` at the end if the model knows that the take went wrong.
+        Raises `EngineError` if the model knows that the take went wrong: at the end, or before it is heard if steered.
         """
         [sequence] = self._start([request])
         mouth, entry = self._mouth, sequence.entry
@@ -340,6 +358,7 @@ class MgmOmniEngine:
         result = _NOTHING_SAID
         if self._steering is not None:
             result = self._said(sequence)
+            _refuse_failed(result)
             yield from (Waveform(wave.numpy(), CODEC_RATE) for wave in stream.push(self._codes(result).tolist()))
         elif entry.text.ids:
             length = max(entry.most_positions, USUAL_POSITIONS)
@@ -352,16 +371,14 @@ class MgmOmniEngine:
                     yield from (Waveform(wave.numpy(), CODEC_RATE) for wave in stream.push(codes))
             result = slots.result(0)
         yield from (Waveform(wave.numpy(), CODEC_RATE) for wave in stream.finish())
-        if result.failures:
-            raise EngineError(
-                f"the take went wrong ({result.failures[0].value})", hint="speak it again with another --seed"
-            )
+        _refuse_failed(result)
 
     def _said(self, sequence: SpeechSequence) -> SpeechResult:
         """What a sequence says by itself."""
-        self._scheduler.clear()
-        self._scheduler.add([sequence])
-        while not self._scheduler.step():
+        scheduler = self._scheduler_of_one
+        scheduler.clear()
+        scheduler.add([sequence])
+        while not scheduler.step():
             pass
         return sequence.result or _NOTHING_SAID
 
@@ -370,9 +387,16 @@ class MgmOmniEngine:
 
     def close(self) -> None:
         """Frees weights and prompts; the engine may be used again and loads them anew."""
-        for name in ("_scheduler", "_prefixes", "_steering", "_mouth", "_codec"):
+        for name in ("_scheduler", "_scheduler_of_one", "_prefixes", "_steering", "_mouth", "_codec"):
             self.__dict__.pop(name, None)
         self._voices.clear()
+
+
+def _refuse_failed(result: SpeechResult) -> None:
+    if result.failures:
+        raise EngineError(
+            f"the take went wrong ({result.failures[0].value})", hint="speak it again with another --seed"
+        )
 
 
 def _digest(request: SpeechRequest) -> str:

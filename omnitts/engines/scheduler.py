@@ -179,7 +179,9 @@ class Scheduler:
     # Decoding -------------------------------------------------------------------------------------------------------
 
     def _decode(self) -> list[Sequence]:
-        """One step, and those that finished by it (on a GPU: by the step before, so that it never waits for us)."""
+        """One step, and those that finished by it (on a GPU: by the step before, so that it waits for no one unless
+        it is steered).
+        """
         slots, runner, watch = self._slots, self._runner, self._watch
         assert slots is not None
         assert runner is not None
@@ -201,13 +203,11 @@ class Scheduler:
             if sequence.entered_at_step <= seen
             and all(states[slot] == State.FINISHED for slot in self._slots_of(place))
         ]
-        finished = []
+        for place in done:  # may run out of memory: until all of them are through, they count as running
+            self.running[place].finish([slots.result(slot) for slot in self._slots_of(place)])
         for place in done:
-            sequence = self.running.pop(place)
-            sequence.finish([slots.result(slot) for slot in self._slots_of(place)])
             heapq.heappush(self._free, place)
-            finished.append(sequence)
-        return finished
+        return [self.running.pop(place) for place in done]
 
     def _close_ranks(self, slots: SpeechSlots, runner: StepRunner) -> None:
         """Moves the hindmost forward where that makes the step smaller. Holes that newcomers fill are left to them."""
@@ -234,10 +234,10 @@ class Scheduler:
         self.running.clear()
         self._slots = self._runner = self._watch = None
         if num_places == 1:
-            raise EngineError(
-                "there is not enough memory to speak a single piece",
-                hint="close other programs, or use a smaller model, --dtype bf16 or another --device",
-            ) from error
+            hint = "close other programs, or use a smaller model, --dtype bf16 or another --device"
+            if self._width > 1:
+                hint += ", or fewer particles"
+            raise EngineError("there is not enough memory to speak a single piece", hint=hint) from error
         self.most_at_once = num_places // 2
         logger.warning("out of memory with %d pieces at once: going on with %d", num_places, self.most_at_once)
         if torch.cuda.is_available():
@@ -245,7 +245,7 @@ class Scheduler:
 
 
 class _Watch:
-    """What state every slot is in: read at once on a CPU, and one step late from a GPU, which so never idles."""
+    """What state every slot is in: read at once on a CPU, and one step late from a GPU, which so does not idle."""
 
     def __init__(self, states: Tensor) -> None:
         self._states = states

@@ -4,7 +4,7 @@ The four codes of a row are drawn independently of each other, so a small model 
 particle filter (sequential Monte Carlo; Doucet and Johansen 2009, for language models arXiv 2306.03081) mends that:
 each sequence has a few particles, each draws its own codes; after every other row they are drawn again, if need be, in
 proportion to how well their codes have spelled the text since the last time, so a slip of a sound costs a particle its
-place within a third of a second. Goes in: the slots of one sequence, and the labels of its text. Comes out: the result
+place within half a second. Goes in: the slots of one sequence, and the labels of its text. Comes out: the result
 that spells it best. Sees no scheduler. Letter: N particles.
 """
 
@@ -86,7 +86,7 @@ class Particles:
         labels (0 where nobody can tell).
         """
         if not self._labels:
-            return results[0], 0.0
+            return min(results, key=lambda result: bool(result.failures)), 0.0
         reader, found = self._steering.reader, []
         for result in results:
             codes = self._steering.codes(result)

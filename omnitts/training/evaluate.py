@@ -123,7 +123,7 @@ def speak(
     with tempfile.TemporaryDirectory() as folder:
         requests = []
         for clip in clips:
-            voice = _voice(references[clip.id], Path(folder))
+            voice = _voice(references[clip.id], clip.accent, Path(folder))
             engine.prepare(voice)
             requests.append(SpeechRequest(clip.id, spoken(clip.text, clip.accent), voice, "en", options.seed))
         started_s = said_s = time.monotonic()
@@ -186,7 +186,7 @@ def _listened(ears: Ears, clip: Recording, wave: Waveform) -> Heard:
     return ears.listen(clip.id, wave, clip.text, clip.speaker)
 
 
-def _voice(recording: Recording, folder: Path) -> Voice:
+def _voice(recording: Recording, accent: str, folder: Path) -> Voice:
     """A voice whose stored prompt goes to a folder that is thrown away: the next checkpoint hears it anew."""
     try:
         digest = hashlib.sha256(recording.audio.read_bytes() + recording.text.encode()).hexdigest()
@@ -194,7 +194,7 @@ def _voice(recording: Recording, folder: Path) -> Voice:
         raise VoiceError(f"cannot be read ({error})", where=str(recording.audio)) from error
     own = folder / digest[:16]
     own.mkdir(exist_ok=True)
-    return Voice(recording.speaker, recording.audio, digest, recording.text, "en", folder=own)
+    return Voice(recording.speaker, recording.audio, digest, recording.text, "en", folder=own, accent=accent)
 
 
 def _saying(part: str, made: Iterator[tuple[Recording, Waveform]], total: int) -> Iterator[tuple[Recording, Waveform]]:

@@ -25,7 +25,7 @@ from omnitts.models.codec.loading import FLOW, HIFT, SETTINGS, SPEAKER, TOKENIZE
 from omnitts.models.layout import CODEC_DIR, model_files
 from omnitts.models.manifest import Manifest, sha256_of, write_manifest
 from omnitts.models.mgm_omni.checkpoint import load_mouth
-from omnitts.models.reading.text_reader import READER
+from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.models.weights import dtype_by_name
 from omnitts.training.average_voice import MEL_READER
 from omnitts.training.codec_settings import flow_settings, hift_config_of, settings_text, vocoder_settings
@@ -154,6 +154,8 @@ def _write_tokenizer(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
         reader = run.root / TOKENIZER_STAGE / name
         if reader.is_file():  # a tokenizer taken over from elsewhere may have come without
             shutil.copy(reader, folder / place / name)
+    if (folder / CODEC_DIR / READER).is_file():
+        TextReader.open(folder / CODEC_DIR / READER)  # an engine will: one that it cannot open is no export
     return _step(run.root / TOKENIZER_STAGE / CHECKPOINT)
 
 

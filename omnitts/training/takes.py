@@ -79,7 +79,10 @@ def make_takes(run: RunFolder, hours: float, options: TakesOptions, *, device: s
     tried, kept, since_kept, said_s = 0, 0, 0, time.monotonic()
     while kept_s < wanted_s:
         scheduler.add(islice(source, at_once - scheduler.num_open))
-        for sequence in scheduler.step() if scheduler.num_open else ():
+        if not scheduler.num_open:
+            hint = f"takes are of utterances of at most {_LONGEST_S:g} s that fit one chunk"
+            raise InputError("no utterance of the corpus can be said", where=str(run.root), hint=hint)
+        for sequence in scheduler.step():
             tried += 1
             since_kept += 1
             take = _take(corpus, sequence)
@@ -133,10 +136,14 @@ class _Scripts:
                 self._random.randrange(1 << 30),
             )
             self._random.shuffle(places)
+            num_said = 0
             for place in places:
                 sequence = self._sequence(place, self._random.getrandbits(48))
                 if sequence is not None:
+                    num_said += 1
                     yield sequence
+            if not num_said:
+                return
 
     def _sequence(self, place: int, seed: int) -> Sequence | None:
         """None where no example can be made, or the text is more than one chunk."""

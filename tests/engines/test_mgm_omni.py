@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -160,10 +161,26 @@ def test_a_steered_stream_is_the_whole(steered: Path, voice: Voice) -> None:
     engine = engine_of(steered)
     request = SpeechRequest("k", "Hello there.", voice, seed=3)
     [whole] = engine.speak([request])
-    streamed = np.concatenate([piece.samples for piece in _stream_until_failure(engine, request)])
-    assert len(streamed) == len(whole.waveform)
+    pieces = _stream_until_failure(engine, request)
+    assert bool(pieces) == (not whole.failure), "what went wrong is not heard"
+    assert sum(map(len, pieces)) == (0 if whole.failure else len(whole.waveform))
     [again] = engine.speak([request])
     assert len(again.waveform) == len(whole.waveform)
+
+
+def test_greedy_speech_needs_no_particles(steered: Path) -> None:
+    assert engine_of(steered)._num_particles == USUAL_PARTICLES
+    assert engine_of(steered, temperature=0)._num_particles == 1
+    assert engine_of(steered, top_k=1)._num_particles == 1
+
+
+def test_steering_listens_for_the_voices_own_accent(steered: Path, voice: Voice) -> None:
+    engine, heard = engine_of(steered), []
+    assert engine._steering is not None
+    engine._steering.reader.labels = lambda *asked: heard.append(asked) or ()  # type: ignore[method-assign,assignment,func-returns-value]
+    for accent in ("", "British"):
+        list(engine.speak([SpeechRequest("k", "Hello.", dataclasses.replace(voice, accent=accent), "en")]))
+    assert heard == [("Hello.", "en", "en"), ("Hello.", "British", "en")]
 
 
 def test_a_damaged_reader_is_named(steered: Path, tmp_path: Path, voice: Voice) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,13 +11,15 @@ import torch
 from omnitts.engines.base import SpeechRequest
 from omnitts.engines.scheduler import Scheduler
 from omnitts.engines.sequence import Sequence
-from omnitts.engines.steering import Steering, seed_of
+from omnitts.engines.steering import Particles, Steering, seed_of
 from omnitts.models.mgm_omni.checkpoint import Mouth
 from omnitts.models.mgm_omni.feed_table import schedule
+from omnitts.models.mgm_omni.generate import SpeechResult
 from omnitts.models.mgm_omni.sampler import Sampling
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.mgm_omni.speech_rows import codes_so_far, speech_codes
 from omnitts.models.mgm_omni.speech_slots import Entry, Prefix, SpeechSlots, prefill
+from omnitts.models.mgm_omni.text_feed import Failure
 from tests.models.mgm_omni.conftest import calm_model, tiny_mouth  # noqa: F401 - fixtures
 from tests.models.reading.random_reader import random_text_reader
 
@@ -114,6 +117,32 @@ def test_out_of_memory_changes_nobodys_words(
     scheduler = open_scheduler(8)
     assert said(run_all(scheduler, make(8))) == usual
     assert scheduler.most_at_once == 4
+
+
+def test_out_of_memory_at_the_end_loses_nothing(
+    open_scheduler: Callable[..., Scheduler], make: Callable[[int], list[Sequence]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Choosing the best particle reads whole takes: several that finish together, and memory is short at the second."""
+    together = [replace(sequence, entry=replace(sequence.entry, row_limit=ROWS)) for sequence in make(4)]
+    usual = said(run_all(open_scheduler(4), [replace(sequence) for sequence in together]))
+    plain_best, num_chosen = Particles.best, 0
+
+    def failing_best(self: Particles, results: list[SpeechResult]) -> tuple[SpeechResult, float]:
+        nonlocal num_chosen
+        num_chosen += 1
+        if num_chosen == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain_best(self, results)
+
+    monkeypatch.setattr(Particles, "best", failing_best)
+    assert said(run_all(open_scheduler(4), together)) == usual
+    assert num_chosen > 4
+
+
+def test_without_labels_a_particle_that_went_well_is_chosen(tiny_mouth: Mouth) -> None:  # noqa: F811
+    steering = Steering(random_text_reader(LEVELS), tiny_mouth.vocabulary, DROPPED_ROWS, 2)
+    bad, good = (SpeechResult(torch.zeros(1, 5), failures) for failures in ((Failure.BLANK_RUN,), ()))
+    assert steering.begin((), 0).best([bad, good])[0] is good
 
 
 def test_a_reader_who_follows_finds_better_speech(

@@ -140,3 +140,11 @@ def test_a_damaged_file_of_takes_is_named(tmp_path: Path) -> None:
     path.write_text('{"id": 3}\n')
     with pytest.raises(InputError, match="takes cannot be read"):
         read_takes(path)
+
+
+def test_a_corpus_that_cannot_be_said_ends_in_words(
+    bare_run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("omnitts.training.takes._Scripts._sequence", lambda *_: None)
+    assert command_line.run(["train", "takes", str(bare_run.root), "--hours", "0.002", "--threads", "1"]) == 4
+    assert "no utterance of the corpus can be said" in capsys.readouterr().err

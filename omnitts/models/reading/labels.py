@@ -13,6 +13,7 @@ from typing import Any, Final
 from omnitts.errors import DependencyError, UsageError
 
 _NO_SOUND: Final = frozenset("ˈˌː")
+_BRITISH: Final = ("british", "en-gb")
 KINDS: Final = ("phonemes", "characters")
 
 
@@ -46,11 +47,15 @@ class Speller:
         self._phonemizers: dict[bool, Any] = {}
 
     def spell(self, text: str, accent: str) -> str:
-        """Every character of the result is one symbol."""
+        """Every character of the result is one symbol. ``accent``: ``British`` or ``en-gb``; all else is American."""
         if self._kind == "characters":
             return "".join(char for char in unicodedata.normalize("NFC", text.lower()) if char.isalnum())
-        phonemes = self._phonemizer(accent.lower().startswith("en-gb"))(text)
+        phonemes = self._phonemizer(accent.lower().startswith(_BRITISH))(text)
         return "".join(char for char in str(phonemes) if char not in _NO_SOUND and _is_letter(char))
+
+    def knows(self, language: str) -> bool:
+        """Whether it spells texts in a language (a BCP 47 tag; empty where unknown, which is let pass)."""
+        return self._kind == "characters" or not language or language.lower().startswith("en")
 
     def _phonemizer(self, british: bool) -> Any:
         if british not in self._phonemizers:

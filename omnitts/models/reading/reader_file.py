@@ -37,4 +37,5 @@ def opening(what: str, path: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
-        raise ModelError(f"the {what} cannot be opened ({reason})", where=str(path)) from error
+        hint = "it is damaged, or of another version: make it again with `omnitts train tokenizer`"
+        raise ModelError(f"the {what} cannot be opened ({reason})", where=str(path), hint=hint) from error

@@ -39,13 +39,14 @@ class SpellingScore:
             self._can_skip[row, 3 : 2 * len(own) : 2] = said[1:] != said[:-1]
         self._forward = torch.full_like(self._labels, _NEVER, dtype=torch.float32)
         self._worth = _LABEL_WORTH * torch.arange(S, device=self._last.device) / 2
-        self._num_read = 0
+        self._num_read, self._lengths = 0, torch.zeros_like(self._last)
 
     def read_on(self, codes: Tensor, lengths: Tensor) -> None:
         """Reads what is new of codes (B, T); behind ``lengths`` (B,) they are the silence after an end.
 
         The last few wait until the reader sees what follows them.
         """
+        self._lengths = lengths
         T = codes.shape[1]
         until = T - self._sight
         if until <= self._num_read:
@@ -60,10 +61,12 @@ class SpellingScore:
         self._num_read = until
 
     def scores(self, has_ended: Tensor) -> Tensor:
-        """(B,) in nats. ``has_ended`` (B,)."""
+        """(B,) in nats. ``has_ended`` (B,); an end counts when all codes before it have been read."""
         ends = torch.stack((self._last, self._last - 1), dim=1)  # the last blank, the last label
         whole = self._forward.gather(1, ends).logsumexp(dim=1) + self._worth[self._last]
-        return torch.where(has_ended, whole, (self._forward + self._worth).amax(dim=1))
+        return torch.where(
+            has_ended & (self._lengths <= self._num_read), whole, (self._forward + self._worth).amax(dim=1)
+        )
 
     def reorder(self, index: Tensor) -> None:
         """Row b becomes what row ``index[b]`` was; both must have the same labels."""

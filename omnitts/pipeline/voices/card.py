@@ -94,6 +94,7 @@ def load_voice(folder: Path) -> Voice:
         licence=card.licence,
         folder=folder,
         note=card.note,
+        accent=card.accent,
     )
 
 

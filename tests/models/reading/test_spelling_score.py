@@ -32,8 +32,12 @@ def test_the_score_is_the_chance_of_the_labels() -> None:
 
 def test_saying_nothing_is_worth_less_than_saying_it_well() -> None:
     """An end before the text is over loses to every sequence that goes on."""
-    codes = torch.randint(64, (2, 16), generator=torch.Generator().manual_seed(1))
+    codes = torch.randint(64, (2, 20), generator=torch.Generator().manual_seed(1))
     score = SpellingScore(random_reader(), [LABELS * 6, LABELS * 6])  # more labels than codes: nobody can be through
-    score.read_on(codes, torch.tensor([16, 16]))
-    ended = score.scores(torch.tensor([True, False]))
+    lengths, has_ended = torch.tensor([16, 20]), torch.tensor([True, False])
+    score.read_on(codes[:, :16], lengths)
+    waiting = score.scores(has_ended)
+    assert torch.equal(waiting, score.scores(torch.tensor([False, False]))), "the last codes are not read yet"
+    score.read_on(codes, lengths)
+    ended = score.scores(has_ended)
     assert ended[0] < ended[1] - 100

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from omnitts.errors import ModelError
-from omnitts.models.reading.labels import unblank
+from omnitts.models.reading.labels import Alphabet, unblank
 from omnitts.models.reading.text_reader import READER, TextReader
 from tests.models.reading.random_reader import LEVELS, random_text_reader
 
@@ -24,6 +24,17 @@ def test_what_is_saved_is_opened(tmp_path: Path) -> None:
     assert opened.labels("A cab!", "en-us") == saved.labels("A cab!", "en-us") == (1, 3, 1, 2)
     codes = torch.tensor([CODES])
     assert torch.allclose(opened.codes.read(codes), saved.codes.read(codes), atol=0.02)  # float16
+
+
+def test_sounds_are_those_of_the_accent_and_of_no_other_language() -> None:
+    reader = TextReader(random_text_reader().codes, Alphabet.of(["ðəkɑɹpɑɹkwʌzfɑɹɒ"]), "phonemes")
+    american = reader.labels("The car park was far.", "American", "en")
+    assert american == reader.labels("The car park was far.", "en-us") == reader.labels("The car park was far.", "en")
+    british = reader.labels("The car park was far.", "British", "en")
+    assert british == reader.labels("The car park was far.", "en-GB")
+    assert len(british) < len(american)
+    assert reader.labels("Ein Auto.", "de", "de") == ()
+    assert random_text_reader().labels("Ein Auto.", "de", "de"), "characters know no language"
 
 
 @pytest.mark.parametrize("content", [b"", b"no tensors at all", None])
