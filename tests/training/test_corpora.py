@@ -32,7 +32,7 @@ def packed(tmp_path: Path) -> Path:
     """Two clips in a tar, one in the voices' tar, and their lists."""
     folder = tmp_path / "packed"
     folder.mkdir()
-    for tar, names in (("speech-00.tar", ("k0.opus", "k1.opus")), ("voices.tar", ("anna_0.opus",))):
+    for tar, names in (("speech-00.tar", ("k0.opus", "k1.opus")), ("voices.tar", ("anna_0.opus", "bf_bea_0.opus"))):
         with tarfile.open(folder / tar, "w") as archive:
             for name in names:
                 member = tarfile.TarInfo(name)
@@ -43,7 +43,8 @@ def packed(tmp_path: Path) -> Path:
         {"id": f"k{i}", "text": "Hello.", "speaker": speaker, "accent": "en-us"} for i, speaker in enumerate(speakers)
     ]
     (folder / "meta.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / "voices.jsonl").write_text(json.dumps({"id": "anna_0", "voice": "anna", "text": "Good day."}) + "\n")
+    voices = [{"id": f"{voice}_0", "voice": voice, "text": "Good day."} for voice in ("anna", "bf_bea")]
+    (folder / "voices.jsonl").write_text("".join(json.dumps(line) + "\n" for line in voices))
     (folder / "heldout_sentences.tsv").write_text("book\tGood day.\n")
     return folder
 
@@ -58,7 +59,10 @@ def test_a_packed_corpus_becomes_manifests(packed: Path, tmp_path: Path, monkeyp
     assert [recording.speaker for recording in speech] == ["anna", "bea*0.75+carl*0.25"]
     assert all(recording.audio.read_bytes() == b"clip" for recording in speech)
     assert [recording.id for recording in without(speech, HeldOut.of(["carl"], []))] == ["k0"]
-    assert read_recordings(out / "voices.jsonl")[0].text == "Good day."
+    assert [(voice.text, voice.accent) for voice in read_recordings(out / "voices.jsonl")] == [
+        ("Good day.", "en-us"),
+        ("Good day.", "en-gb"),
+    ]
 
 
 def test_a_folder_that_is_no_corpus_is_named(

@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+BRITISH = ("bf_", "bm_")  # how Kokoro names its British voices
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -48,6 +50,7 @@ def main() -> int:
             "audio": f"voices/{line['id']}.opus",
             "text": line["text"],
             "speaker": line["voice"],
+            "accent": "en-gb" if line["voice"].startswith(BRITISH) else "en-us",
         }
         for line in read_lines(options.corpus / "voices.jsonl")
     ]

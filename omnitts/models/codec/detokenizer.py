@@ -24,10 +24,10 @@ BLOCK_TOKENS: Final = 6000
 """Longer utterances are cut here (240 s), each block with the full prompt, joined without a cross fade (spec 2.9)."""
 SEAM_FRAMES: Final = 8
 """Mel frames that a stream's next piece repeats and fades into (spec 4.2)."""
-_BATCH_FRAMES: Final = {"cpu": 1_600}
-_BATCH_FRAMES_ELSEWHERE: Final = 32_000
-"""Mel frames, prompts and padding included, of one pass through the flow. More of them leave a CPU's caches
-and take a tenth to a fifth longer (docs/performance.md)."""
+_BATCH_FRAMES: Final = 32_000
+"""Mel frames, prompts and padding included, of one pass through the flow."""
+_BATCH_FRAMES_ON_CPU: Final = 1_600
+"""More of them leave a CPU's caches and take a tenth to a fifth longer (docs/performance.md)."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Detokenizer:
     @property
     def batch_frames(self) -> int:
         """Mel frames that go through the flow at once, unless ``speak`` is told another number."""
-        return _BATCH_FRAMES.get(self.flow.encoder_proj.weight.device.type, _BATCH_FRAMES_ELSEWHERE)
+        return _BATCH_FRAMES_ON_CPU if self.flow.encoder_proj.weight.device.type == "cpu" else _BATCH_FRAMES
 
     def speak(
         self,

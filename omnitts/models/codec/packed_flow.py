@@ -39,7 +39,7 @@ class PackedAttention(nn.Module):
 
 
 class PackedCausalConv(nn.Module):
-    """`CausalConv` as one product: a frame's inputs lie side by side in memory, so nothing is gathered."""
+    """`CausalConv` as one product: what a frame is made of lies side by side in memory, a view of overlapping rows."""
 
     def __init__(self, plain: CausalConv) -> None:
         super().__init__()
