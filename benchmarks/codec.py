@@ -24,6 +24,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from omnitts.engines.mgm_omni_settings import TOKENS_PER_S, Settings
 from omnitts.models.codec.flow import Flow
 from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.layers import Linear
@@ -83,7 +84,7 @@ def main() -> None:
         mel=torch.randn(2 * options.prompt_tokens, 80) - 5.0,
         speaker=torch.randn(192),
     )
-    end = VoicePrompt(prompt.tokens[-options.heard_tokens :], prompt.mel[-2 * options.heard_tokens :], prompt.speaker)
+    end = Settings(prompt_s=options.heard_tokens / TOKENS_PER_S).heard(prompt)
     mel, near = flow([tokens], [prompt])[0], rounded([tokens], [prompt])[0]
 
     def timed(run: Callable[[], Any]) -> Callable[[], Any]:

@@ -24,7 +24,7 @@ from omnitts.engines.checkpoints import find_checkpoint
 from omnitts.engines.memory import is_out_of_memory
 from omnitts.engines.mgm_omni_settings import Settings, pick_device
 from omnitts.engines.prefixes import PrefixStore
-from omnitts.engines.registry import EngineOptions, refuse_language
+from omnitts.engines.registry import EngineOptions, primary_tag, refuse_language
 from omnitts.engines.scheduler import USUAL_POSITIONS, Scheduler
 from omnitts.engines.sequence import Sequence as SpeechSequence
 from omnitts.engines.sound_stage import SoundStage
@@ -308,7 +308,7 @@ class MgmOmniEngine:
             return ()
         assert request.voice is not None, "cast already"
         accent = request.voice.accent or request.language
-        return self._steering.reader.labels(request.text, accent, request.language)
+        return self._steering.reader.labels(request.text, accent, primary_tag(request.language))
 
     def _sampling(self, seed: int) -> Sampling:
         names = ("temperature", "top_k", "top_p", "repetition_penalty")

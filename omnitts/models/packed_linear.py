@@ -7,6 +7,8 @@ ones: oneDNN's blocked layout, made once, so that a decode step reads weights at
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -40,9 +42,19 @@ def can_pack(dtype: torch.dtype, device: torch.device | str) -> bool:
 
 
 def pack_linears(module: nn.Module) -> None:
-    """Replaces every `nn.Linear` below `module`; the plain weights are let go one by one."""
+    """Replaces every `nn.Linear` below `module`."""
+    replace_layers(
+        module, lambda layer: PackedLinear(layer.weight, layer.bias) if isinstance(layer, nn.Linear) else None
+    )
+
+
+def replace_layers(module: nn.Module, packed: Callable[[nn.Module], nn.Module | None]) -> None:
+    """Puts what `packed` makes of each layer below `module` in its place; where that is None, it is asked about the
+    layers within. The plain weights are let go one by one.
+    """
     for name, child in module.named_children():
-        if isinstance(child, nn.Linear):
-            setattr(module, name, PackedLinear(child.weight, child.bias))
+        replacement = packed(child)
+        if replacement is None:
+            replace_layers(child, packed)
         else:
-            pack_linears(child)
+            setattr(module, name, replacement)

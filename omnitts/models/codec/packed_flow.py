@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from omnitts.models.codec.estimator import Attention, GeluProjection
 from omnitts.models.codec.flow import Flow
 from omnitts.models.codec.layers import CausalConv, Linear, PointConv, attend
-from omnitts.models.packed_linear import PackedLinear
+from omnitts.models.packed_linear import PackedLinear, replace_layers
 
 
 def pack_flow(flow: Flow) -> None:
     """Lays the weights of encoder and estimator out for this CPU, for good (ask `can_pack` first)."""
-    _pack_below(flow)
+    replace_layers(flow, _packed)
 
 
 class PackedAttention(nn.Module):
@@ -51,15 +51,6 @@ class PackedCausalConv(nn.Module):
         windows = padded.unfold(1, self._reach, 1).transpose(2, 3).flatten(2)  # (B, T, k * C)
         convolved: Tensor = self._product(windows)
         return convolved
-
-
-def _pack_below(module: nn.Module) -> None:
-    for name, child in module.named_children():
-        packed = _packed(child)
-        if packed is None:
-            _pack_below(child)
-        else:
-            setattr(module, name, packed)
 
 
 def _packed(layer: nn.Module) -> nn.Module | None:

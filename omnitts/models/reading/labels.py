@@ -54,8 +54,8 @@ class Speller:
         return "".join(char for char in str(phonemes) if char not in _NO_SOUND and _is_letter(char))
 
     def knows(self, language: str) -> bool:
-        """Whether it spells texts in a language (a BCP 47 tag; empty where unknown, which is let pass)."""
-        return self._kind == "characters" or not language or language.lower().startswith("en")
+        """Whether it spells texts in a language (a primary tag; empty where unknown, which is let pass)."""
+        return self._kind == "characters" or language in ("", "en")
 
     def _phonemizer(self, british: bool) -> Any:
         if british not in self._phonemizers:

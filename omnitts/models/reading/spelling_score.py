@@ -70,7 +70,7 @@ class SpellingScore:
 
     def reorder(self, index: Tensor) -> None:
         """Row b becomes what row ``index[b]`` was; both must have the same labels."""
-        self._forward = self._forward[index]
+        self._forward, self._lengths = self._forward[index], self._lengths[index]
 
     def _begun(self) -> Tensor:
         begun = torch.full_like(self._forward, _NEVER)

@@ -61,7 +61,7 @@ class TextReader:
         write_reader(codes, path, {name: json.dumps(value) for name, value in notes.items()})
 
     def labels(self, text: str, accent: str, language: str = "") -> tuple[int, ...]:
-        """The labels of a text's sounds in a speaker's accent; none in a language that the reader does not know."""
+        """The labels of a text's sounds in a speaker's accent; none in a language (primary tag) it does not know."""
         if not self._speller.knows(language):
             return ()
         return tuple(self._alphabet.labels(self._speller.spell(text, accent)))
