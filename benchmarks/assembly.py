@@ -47,6 +47,7 @@ def assemble(hours: float, suffix: str, folder: Path) -> by_the_hour.Row:
         ChapterAudio(f"Chapter {start // PIECES_PER_CHAPTER + 1}", pieces[start : start + PIECES_PER_CHAPTER])
         for start in range(0, count, PIECES_PER_CHAPTER)
     ]
+    memory = by_the_hour.PeakMemory()
     started_s = time.perf_counter()
     timeline = stitch(chapters, RATE)
     stitched_s = time.perf_counter()
@@ -60,8 +61,7 @@ def assemble(hours: float, suffix: str, folder: Path) -> by_the_hour.Row:
         "master_s": round(ended_s - stitched_s, 1),
         "cpu_s": round(sum(usage.ru_utime + usage.ru_stime for usage in (own, children)), 1),
         "times_real_time": round(timeline.duration_s / (ended_s - started_s)),
-        "peak_rss_mb": own.ru_maxrss // 1024,
-        "ffmpeg_rss_mb": children.ru_maxrss // 1024,
+        **memory.columns(),
         "file_mb": round(mastered.files[0].stat().st_size / 1e6, 1),
         "lufs": mastered.loudness_after.integrated_lufs,
         "dbtp": mastered.loudness_after.true_peak_dbtp,

@@ -7,14 +7,50 @@ process and returns a row of the table.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import resource
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 Row = dict[str, float | int | str]
+_LOOK_EVERY_S = 0.2
+
+
+class PeakMemory:
+    """Peaks of this process and, from now on, of the largest of its children.
+
+    What the kernel says of children that have ended will not do: it counts the moment between fork and exec, when a
+    child is as large as its parent. So they are looked at while they run (Linux; elsewhere theirs is 0).
+    """
+
+    def __init__(self) -> None:
+        self._children_kb = 0
+        threading.Thread(target=self._watch, name="peak memory", daemon=True).start()
+
+    def columns(self) -> Row:
+        own_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"peak_rss_mb": own_kb // 1024, "ffmpeg_rss_mb": self._children_kb // 1024}
+
+    def _watch(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(_LOOK_EVERY_S):
+            for listed in Path("/proc/self/task").glob("*/children"):
+                with contextlib.suppress(OSError):  # a thread or child that has just ended
+                    for child in listed.read_text().split():
+                        self._children_kb = max(self._children_kb, _peak_kb(Path("/proc", child, "status")))
+
+
+def _peak_kb(status: Path) -> int:
+    """Of a program that runs; 0 while it is still a copy of this one."""
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    if "ffmpeg" not in fields["Name"]:
+        return 0
+    return int(fields.get("VmHWM", "0 kB").split()[0])
 
 
 def main(script: str, description: str, measure: Callable[[float, str, Path], Row]) -> None:

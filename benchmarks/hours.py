@@ -5,13 +5,12 @@
 
 The fake engine speaks (tones as long as speech would be) and nothing is checked, so what is timed is all that omnitts
 itself does: reading, planning, the job's records, clips, stitching, mastering, encoding. Each length runs in a process
-of its own; ffmpeg's peak memory is listed beside it. Needs POSIX.
+of its own; ffmpeg's peak memory is listed beside it (Linux). Needs POSIX.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import time
 from pathlib import Path
 
@@ -39,11 +38,11 @@ def narrate_hours(hours: float, suffix: str, folder: Path) -> by_the_hour.Row:
 
     source, out = folder / "book.txt", folder / f"book.{suffix}"
     write_book(round(hours * WORDS_PER_HOUR), source)
+    memory = by_the_hour.PeakMemory()
     started_s = time.perf_counter()
     options = NarrateOptions(str(source), out=out, engine="fake", quality=QualityOptions(check=False))
     report = narrate(options, Silent()).report
     wall_s = time.perf_counter() - started_s
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "hours": round(report["duration_s"] / 3600, 2),
         "pieces": report["num_pieces"],
@@ -51,8 +50,7 @@ def narrate_hours(hours: float, suffix: str, folder: Path) -> by_the_hour.Row:
         "speak_s": round(report["seconds"]["speak_s"], 1),
         "assemble_s": round(report["seconds"]["assemble_s"], 1),
         "times_real_time": round(report["duration_s"] / wall_s),
-        "peak_rss_mb": own.ru_maxrss // 1024,
-        "ffmpeg_rss_mb": children.ru_maxrss // 1024,
+        **memory.columns(),
         "file_mb": round(out.stat().st_size / 1e6, 1),
     }
 

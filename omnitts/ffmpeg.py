@@ -24,7 +24,7 @@ from typing import Any
 import ffmpeg
 import numpy as np
 
-from omnitts.audio import FloatArray
+from omnitts.audio import WHOLE_TRACK, FloatArray
 from omnitts.errors import AudioError, FfmpegError, OmnittsError, OutputError
 
 log = logging.getLogger(__name__)
@@ -114,12 +114,16 @@ def installation() -> Installation:
     return Installation(program, words[2].removeprefix("n") if len(words) > 2 else "unknown", encoders)
 
 
-def probe(path: Path) -> Probe:
-    """Reads a file's duration, chapters and tags. Raises `AudioError` if it is missing, broken or holds no sound."""
+def probe(path: Path, *, whole_track: bool = False) -> Probe:
+    """Reads a file's duration, chapters and tags. Raises `AudioError` if it is missing, broken or holds no sound.
+
+    ``whole_track`` as for `audio.stream`: the duration has the coder's run-up, and a long MP4 costs half the memory.
+    """
     import av
 
     try:
-        with closing(av.open(_url(path), metadata_errors="replace")) as container:
+        options = WHOLE_TRACK if whole_track else None
+        with closing(av.open(_url(path), options=options, metadata_errors="replace")) as container:
             if not container.streams.audio:
                 raise AudioError("the file has no audio track", where=str(path))
             stream = container.streams.audio[0]

@@ -216,7 +216,7 @@ def _encode(part: _Part, sound: Iterable[FloatArray], kind: Format, options: Mas
 def _verify(path: Path, part: _Part, kind: Format, *, has_cover: bool) -> None:
     """Reads the written file back. Raises `OutputError` naming the first thing that is not as it should be."""
     try:
-        found = ffmpeg.probe(path)
+        found = ffmpeg.probe(path, whole_track=True)
     except AudioError as error:
         raise OutputError(f"the written file cannot be read back ({error.what})", where=part.name) from error
     wrong = next(_differences(found, part, kind, has_cover=has_cover), None)
@@ -296,8 +296,9 @@ def picture_block(cover: bytes) -> str:
 
 
 def _measure_files(files: list[Path]) -> Loudness:
-    rate = ffmpeg.probe(files[0]).sample_rate
-    return measure((block.samples for path in files for block in audio.stream(path, rate, block_s=5.0)), rate)
+    rate = ffmpeg.probe(files[0], whole_track=True).sample_rate
+    blocks = (block for path in files for block in audio.stream(path, rate, block_s=5.0, whole_track=True))
+    return measure((block.samples for block in blocks), rate)
 
 
 def _told(blocks: Iterable[FloatArray], timeline: Timeline, step: str, listener: Progress) -> Iterator[FloatArray]:
