@@ -21,6 +21,7 @@ from torch import Tensor
 
 from omnitts.audio import Waveform
 from omnitts.engines.base import SpeechRequest
+from omnitts.engines.mgm_omni_settings import TOKENS_PER_S, USUAL_PROMPT_S
 from omnitts.engines.prefixes import PrefixStore
 from omnitts.engines.scheduler import DECODE, Scheduler
 from omnitts.engines.sequence import Sequence
@@ -36,21 +37,22 @@ from omnitts.models.mgm_omni.speech_slots import Entry, Prefix, SpeechSlots
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
 from omnitts.utilisation import Utilisation
 
-TOKENS_PER_S: Final = 25
 ROWS_PER_TEXT_ID: Final = 1.6  # English: about 4 text ids a second at 6.25 rows a second
 FIRST_AUDIO: Final = StreamOptions(hop=25)  # a second of sound in the first piece
 
 
 @dataclass(frozen=True)
 class BenchParts:
-    """What is measured. ``voice_rows``: rows of the mouth's prompt (150 is a reference of 20 s)."""
+    """What is measured. ``voice_rows``: rows of the mouth's prompt (150 is a reference of 20 s); ``prompt_tokens``: as
+    much of the reference as the flow hears.
+    """
 
     model: SpeechLM
     vocabulary: SpeechVocabulary
     dropped_rows: int
     detokenizer: Detokenizer
     voice_rows: int = 100
-    prompt_tokens: int = 250
+    prompt_tokens: int = round(USUAL_PROMPT_S * TOKENS_PER_S)
 
     @property
     def device(self) -> torch.device:

@@ -129,8 +129,7 @@ class MgmOmniEngine:
         options = self._options
         settings = (options.temperature, options.top_k, options.top_p, options.repetition_penalty)
         text = f"{model_revision(self.folder)} {self._dtype} {settings}"
-        if self._flow_dtype != torch.float32 or self._settings.prompt_s:
-            text += f" {self._flow_dtype} {self._settings.prompt_s}"
+        text += f" {self._flow_dtype} {self._settings.heard_s}"
         if self._num_particles > 1:
             text += f" {self._num_particles} particles"
         return hashlib.sha256(text.encode()).hexdigest()[:16]

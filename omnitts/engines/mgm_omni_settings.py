@@ -2,8 +2,9 @@
 
 flow_dtype   fp32 or bf16. bf16 is about twice as fast on a CPU that has it; the mel differs by 0.005 on average
              (log scale, random weights of published size; benchmarks/codec.py prints it). By itself: as the mouth.
-prompt_s     the flow hears only so many last seconds of the reference. Its cost is in proportion to reference plus
-             speech; a shorter one changes the sound. By itself: all of it.
+prompt_s     the flow hears only so many last seconds of the reference, since its cost is in proportion to reference
+             plus speech; the speech LM and the speaker's vector hear all of it. By itself: 3. As long as the
+             reference: all of it, as the reference implementation does.
 memory_gb    what the cache of the mouth may take. By itself: a share of what is free.
 particles    a piece is said so many times at once, and the checkpoint's spelling reader drops those that go wrong
              (steering.py). 1: it is said once. By itself: 12 where the checkpoint has a spelling reader, else 1.
@@ -25,6 +26,7 @@ from omnitts.models.packed_linear import can_pack
 from omnitts.models.weights import dtype_by_name
 
 TOKENS_PER_S: Final = 25
+USUAL_PROMPT_S: Final = 3.0
 USUAL_PARTICLES: Final = 12
 _MOST_PARTICLES: Final = 64
 _NAMES: Final = ("flow_dtype", "prompt_s", "memory_gb", "particles")
@@ -62,10 +64,15 @@ class Settings:
         is_fast = device.type == "cuda" or can_pack(torch.bfloat16, device)
         return torch.bfloat16 if mouth_dtype == torch.bfloat16 and is_fast else torch.float32
 
+    @property
+    def heard_s(self) -> float:
+        """How many last seconds of a reference the flow hears."""
+        return self.prompt_s or USUAL_PROMPT_S
+
     def heard(self, prompt: VoicePrompt) -> VoicePrompt:
-        """The part of a voice's prompt that the flow is given: the last ``prompt_s`` seconds, or all."""
-        kept = round(self.prompt_s * TOKENS_PER_S)
-        if not kept or kept >= prompt.num_tokens:
+        """The part of a voice's prompt that the flow is given: its last seconds, or all of a shorter one."""
+        kept = round(self.heard_s * TOKENS_PER_S)
+        if kept >= prompt.num_tokens:
             return prompt
         return VoicePrompt(prompt.tokens[-kept:], prompt.mel[-2 * kept :], prompt.speaker)
 

@@ -22,6 +22,7 @@ import torch
 
 from omnitts.audio import Waveform, load, resample
 from omnitts.engines.base import SpeechRequest
+from omnitts.engines.mgm_omni_settings import Settings
 from omnitts.engines.registry import EngineOptions, open_engine
 from omnitts.errors import InputError, VoiceError
 from omnitts.models.codec.features import FRONT_END_RATE
@@ -104,8 +105,11 @@ def evaluate(
 
 
 def resynthesis(codec: Codec, clip: Waveform, reference: Waveform, seed: int = 0) -> Waveform:
-    """A clip through the tokenizer and back, in the voice of ``reference``: what codes, flow and vocoder cost."""
-    prompt = codec.front_end.listen(torch.from_numpy(resample(reference, FRONT_END_RATE).samples))
+    """A clip through the tokenizer and back, in the voice of ``reference``: what codes, flow and vocoder cost.
+
+    The flow hears as much of the reference as in an engine.
+    """
+    prompt = Settings().heard(codec.front_end.listen(torch.from_numpy(resample(reference, FRONT_END_RATE).samples)))
     tokens = codec.front_end.tokenizer.tokens(torch.from_numpy(resample(clip, FRONT_END_RATE).samples)).long()
     wave = codec.detokenizer.speak([tokens], [prompt], [seed])[0]
     return Waveform(wave.numpy(), codec.detokenizer.rate_hz)

@@ -21,8 +21,10 @@ def test_a_prompt_is_cut_to_its_end() -> None:
     heard = Settings.parse({"prompt_s": 2}).heard(prompt)
     assert heard.tokens.tolist() == list(range(50, 100))
     assert heard.mel[:, 0].tolist() == list(range(100, 200))
-    assert Settings().heard(prompt) is prompt
+    assert Settings().heard(prompt).tokens.tolist() == list(range(25, 100))
     assert Settings.parse({"prompt_s": 30}).heard(prompt) is prompt
+    short = VoicePrompt(torch.arange(60), torch.arange(120).view(120, 1), torch.ones(3))
+    assert Settings().heard(short) is short
 
 
 def test_the_flow_follows_the_mouth_unless_told() -> None:
@@ -70,7 +72,8 @@ def test_values_that_cannot_be_are_refused(extra: dict[str, str | float]) -> Non
 def test_what_changes_the_sound_changes_the_revision(checkpoint: Path) -> None:  # noqa: F811
     plain = engine_of(checkpoint).revision
     assert engine_of(checkpoint, extra={"flow_dtype": "bf16"}).revision != plain
-    assert engine_of(checkpoint, extra={"prompt_s": 3}).revision != plain
+    assert engine_of(checkpoint, extra={"prompt_s": 5}).revision != plain
+    assert engine_of(checkpoint, extra={"prompt_s": 3}).revision == plain  # as by itself
     assert engine_of(checkpoint, extra={"memory_gb": 1}).revision == plain
 
 
