@@ -95,7 +95,7 @@ def stream(path: Path, sample_rate: int, block_s: float = 1.0, *, whole_track: b
     """Decodes a file of any length block by block: mono at ``sample_rate``, about ``block_s`` seconds each.
 
     ``whole_track``: with what an MP4's edit list cuts off, the coder's run-up of some milliseconds. Memory does not
-    grow with the file but for an MP4's table of frames: 7 MB an hour, 3.5 as a whole track. Raises `AudioError` like
+    grow with the file but for an MP4's table of frames: 7 MB an hour, 4 as a whole track. Raises `AudioError` like
     `load`.
     """
     import av
