@@ -25,13 +25,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from omnitts.models.linear_layout import Layout, usual_layout
 from omnitts.models.mgm_omni.feed_table import CLOSES_TEXT, GOES_ON, SpokenText
 from omnitts.models.mgm_omni.generate import SpeechBatch, SpeechSequence
 from omnitts.models.mgm_omni.prompt import SpeechPrompt
 from omnitts.models.mgm_omni.sampler import Sampling
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.mgm_omni.speech_slots import Entry, SpeechSlots, prefill
-from omnitts.models.packed_linear import can_pack
 from omnitts.models.published import CONFIGS, published, random_mouth
 
 PROMPT_ROWS = 150  # as in the reference's own measurement (specification 10)
@@ -94,7 +94,7 @@ def main() -> None:
     config = published(options.config).mouth(options.layers)
     in_turn = config.backbone.num_hidden_layers <= TWO_COPIES_UP_TO
 
-    model = random_mouth(config, dtype=torch.bfloat16, packed=False)
+    model = random_mouth(config, dtype=torch.bfloat16, layout=Layout.PLAIN)
     plain = plain_step(model, options.config)
     if in_turn:
         fast = random_mouth(config, dtype=torch.bfloat16)
@@ -102,8 +102,7 @@ def main() -> None:
         plain.run(options.steps * options.rounds)
         plain._step = None  # type: ignore[assignment]  # lets go of the plain weights' views
         gc.collect()
-        if can_pack(torch.bfloat16, "cpu"):
-            model.pack()
+        model.lay_out(usual_layout(torch.bfloat16, "cpu"))
         fast = model
     timed = {batch: slots_step(fast, options.config, batch) for batch in options.batch}
     for _ in range(options.rounds):

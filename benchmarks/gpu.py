@@ -24,6 +24,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from omnitts.engines.bench import Bench, BenchParts
+from omnitts.models.linear_layout import Layout, usual_layout
 from omnitts.models.published import CONFIGS, published, random_codec, random_mouth
 from omnitts.pipeline.bench import hardware
 
@@ -77,10 +78,11 @@ def main() -> None:
     config = chosen.mouth()
     bytes_per_s, ops_per_s = bandwidth(device), matrix_rate(dtype, device)
 
-    model = random_mouth(config, dtype=dtype, device=device, packed=False)
+    model = random_mouth(config, dtype=dtype, device=device, layout=Layout.PLAIN)  # whose parameters can be counted
     table = model.model.embed_tokens.weight
     head = config.codes_per_row * config.codebook_size * config.backbone.hidden_size
     used = sum(parameter.numel() for parameter in model.parameters()) - table.numel() + head
+    model.lay_out(usual_layout(dtype, device))
     parts = BenchParts(
         model, chosen.vocabulary(), config.dropped_rows, random_codec(is_tiny=is_tiny, flow_dtype=dtype, device=device)
     )

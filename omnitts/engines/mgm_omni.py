@@ -29,7 +29,7 @@ from omnitts.engines.scheduler import USUAL_POSITIONS, Scheduler
 from omnitts.engines.sequence import Sequence as SpeechSequence
 from omnitts.engines.sound_stage import SoundStage
 from omnitts.engines.steering import Steering
-from omnitts.engines.tuning import packing_is_faster
+from omnitts.engines.tuning import fastest_layout
 from omnitts.engines.voice_prompt import stored_prompt
 from omnitts.errors import EngineError, ModelError, VoiceError
 from omnitts.models.codec.detokenizer import Detokenizer
@@ -38,6 +38,7 @@ from omnitts.models.codec.loading import Codec, load_codec
 from omnitts.models.codec.prompt import VoicePrompt
 from omnitts.models.codec.streaming import SpeechStream, StreamOptions
 from omnitts.models.layout import CODEC_DIR, kind_of, model_revision
+from omnitts.models.linear_layout import Layout
 from omnitts.models.mgm_omni.checkpoint import Mouth, load_mouth
 from omnitts.models.mgm_omni.config import MouthConfig, read_json
 from omnitts.models.mgm_omni.feed_table import State, schedule
@@ -158,10 +159,10 @@ class MgmOmniEngine:
         logger.debug("loading %s on %s as %s", self.folder, self._device, self._dtype)
         batch, dtype, device = self._capabilities.max_batch * self._num_particles, self._dtype, self._device
 
-        def is_packed(config: MouthConfig) -> bool:
-            return packing_is_faster(config.backbone.hidden_size, batch, dtype, device)
+        def layout(config: MouthConfig) -> Layout:
+            return fastest_layout(config.backbone.hidden_size, batch, dtype, device)
 
-        return load_mouth(self.folder, dtype=dtype, device=device, packed=is_packed)
+        return load_mouth(self.folder, dtype=dtype, device=device, layout=layout)
 
     @cached_property
     def _num_particles(self) -> int:

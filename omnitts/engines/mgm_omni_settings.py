@@ -22,7 +22,7 @@ import torch
 from omnitts.engines.memory import cache_budget
 from omnitts.errors import EngineError, UsageError
 from omnitts.models.codec.prompt import VoicePrompt
-from omnitts.models.packed_linear import can_pack
+from omnitts.models.linear_layout import multiplies_fast
 from omnitts.models.weights import dtype_by_name
 
 TOKENS_PER_S: Final = 25
@@ -61,7 +61,7 @@ class Settings:
         """What the flow runs in: bf16 where the mouth does and the device multiplies it fast."""
         if self.flow_dtype is not None:
             return self.flow_dtype
-        is_fast = device.type == "cuda" or can_pack(torch.bfloat16, device)
+        is_fast = multiplies_fast(torch.bfloat16, device)
         return torch.bfloat16 if mouth_dtype == torch.bfloat16 and is_fast else torch.float32
 
     @property

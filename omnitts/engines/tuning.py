@@ -1,9 +1,10 @@
 """Tuning: which form of a layer this processor multiplies fastest, found by trying once and remembered.
 
-Goes in: the width of a model, its precision, the usual batch. Comes out: whether its weights should be laid out for the
-CPU (packed_linear.py) or stay plain. The answer is kept in the cache folder, one small file for processor, torch and
-sizes together. A GPU is not asked: its steps are recorded instead (runner.py). `torch.compile` is no candidate: it gave
-the plain layers' speed at half a minute of compiling (docs/performance.md).
+Goes in: the width of a model, its precision, the usual batch. Comes out: the layout of its linear layers
+(linear_layout.py). Packed or plain is tried; the answer is kept in the cache folder, one small file for processor,
+torch and sizes together. Widened layers are never slower than plain ones, and a GPU has its steps recorded instead
+(runner.py): neither is tried. `torch.compile` is no candidate: it gave the plain layers' speed at half a minute of
+compiling (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from torch import Tensor, nn
 from omnitts import paths
 from omnitts.audio import write_atomically
 from omnitts.errors import OutputError
-from omnitts.models.packed_linear import PackedLinear, can_pack
+from omnitts.models.linear_layout import Layout, usual_layout
+from omnitts.models.packed_linear import PackedLinear
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +32,14 @@ _ROUNDS: Final = 5
 _MULTIPLES: Final = (1, 3)  # a square projection and one of the MLP's shape
 
 
-def packing_is_faster(width: int, batch: int, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether packed weights of ``dtype`` beat plain ones for ``batch`` rows of ``width``. Takes a second, once."""
-    if not can_pack(dtype, device):
-        return False
+def fastest_layout(width: int, batch: int, dtype: torch.dtype, device: torch.device) -> Layout:
+    """Of linear layers of ``dtype``, for ``batch`` rows of ``width``. Takes a second, once."""
+    usual = usual_layout(dtype, device)
+    if usual is not Layout.PACKED:
+        return usual
     path = _path(width, batch, dtype)
     try:
-        return bool(json.loads(path.read_text(encoding="utf-8"))["packed"])
+        return Layout.PACKED if json.loads(path.read_text(encoding="utf-8"))["packed"] else Layout.PLAIN
     except (OSError, ValueError, KeyError, TypeError):
         pass
     plain_s, packed_s = _try(width, batch, dtype)
@@ -46,7 +49,7 @@ def packing_is_faster(width: int, batch: int, dtype: torch.dtype, device: torch.
         write_atomically(path, json.dumps(found).encode())
     except OutputError as error:
         logger.debug("not remembered: %s", error)
-    return packed_s < plain_s
+    return Layout.PACKED if packed_s < plain_s else Layout.PLAIN
 
 
 @torch.inference_mode()

@@ -41,13 +41,6 @@ def can_pack(dtype: torch.dtype, device: torch.device | str) -> bool:
     return dtype == torch.float16 and bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
 
 
-def pack_linears(module: nn.Module) -> None:
-    """Replaces every `nn.Linear` below `module`."""
-    replace_layers(
-        module, lambda layer: PackedLinear(layer.weight, layer.bias) if isinstance(layer, nn.Linear) else None
-    )
-
-
 def replace_layers(module: nn.Module, packed: Callable[[nn.Module], nn.Module | None]) -> None:
     """Puts what `packed` makes of each layer below `module` in its place; where that is None, it is asked about the
     layers within. The plain weights are let go one by one.

@@ -19,6 +19,7 @@ from omnitts.models.codec.detokenizer import Detokenizer
 from omnitts.models.codec.flow import Flow
 from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.packed_flow import pack_flow
+from omnitts.models.linear_layout import Layout, usual_layout
 from omnitts.models.mgm_omni.config import MouthConfig
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.mgm_omni.vocabulary import PUBLISHED_BLANK_CODES, PUBLISHED_SILENCE_CODE, SpeechVocabulary
@@ -135,14 +136,13 @@ def published(name: str) -> Published:
 
 
 def random_mouth(
-    config: MouthConfig, *, dtype: torch.dtype, device: torch.device | str = "cpu", packed: bool = True
+    config: MouthConfig, *, dtype: torch.dtype, device: torch.device | str = "cpu", layout: Layout | None = None
 ) -> SpeechLM:
     """A network of this size with small random weights, laid out as a loaded one would be."""
     with torch.device("meta"):
         model = SpeechLM(config).to(dtype)
     model = _filled(model, device)
-    if packed and can_pack(dtype, device):
-        model.pack()
+    model.lay_out(layout or usual_layout(dtype, device))
     return model
 
 

@@ -24,6 +24,7 @@ from omnitts.errors import AudioError, InputError, OutputError, UsageError, Voic
 from omnitts.models.codec.features import FRONT_END_RATE
 from omnitts.models.codec.loading import load_codec
 from omnitts.models.layout import CODEC_DIR, MANIFEST_FILE, check_layout
+from omnitts.models.linear_layout import Layout
 from omnitts.models.mgm_omni.checkpoint import load_mouth, load_speech_lm, read_mouth_config, read_tokenizer
 from omnitts.models.mgm_omni.prompt import PromptBuilder
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
@@ -158,7 +159,7 @@ def _learnt(model: Path, heard: Sequence[Heard], work: Path, options: FinetuneOp
     voices = np.array([item.vector for item in heard], np.float32)
     sizes = SpeechLmRecipe(options.plan)
     data = LmData(utterances, voices, prompts, vocabulary, coder, sizes, 0.0, config.dropped_rows)
-    network = load_speech_lm(model, config, device=device, packed=False)
+    network = load_speech_lm(model, config, device=device, layout=Layout.PLAIN)
     learner: nn.Module = network.requires_grad_(True)
     if options.method == "lora":
         learner = add_lora(network, options.rank, options.alpha, options.seed)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from omnitts.audio import write_atomically
 from omnitts.errors import InputError
+from omnitts.models.linear_layout import multiplies_fast
 from omnitts.training.curves import draw_curves
 from omnitts.training.recipe import Plan
 
@@ -150,7 +151,8 @@ class _Trainer:
         return values
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.plan.bf16)
+        enabled = self.plan.bf16 and multiplies_fast(torch.bfloat16, self.device)
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=enabled)
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -25,12 +25,12 @@ from omnitts.engines.scheduler import Scheduler
 from omnitts.engines.sequence import Sequence
 from omnitts.engines.steering import Steering
 from omnitts.errors import InputError
+from omnitts.models.linear_layout import multiplies_fast, usual_layout
 from omnitts.models.mgm_omni.feed_table import CLOSES_TEXT, GOES_ON, SpokenText
 from omnitts.models.mgm_omni.sampler import Sampling
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.mgm_omni.speech_rows import speech_codes
 from omnitts.models.mgm_omni.speech_slots import Entry, prefill
-from omnitts.models.packed_linear import can_pack
 from omnitts.training.batching import balanced
 from omnitts.training.lm_corpus import LmCorpus, open_lm_corpus
 from omnitts.training.loop import load_weights
@@ -103,9 +103,9 @@ def _open_model(run: RunFolder, corpus: LmCorpus, device: str) -> SpeechLM:
     model = new_model(corpus.config, 0)
     load_weights(nn.ModuleDict({"model": model}), run.root / STAGE, run.recipe().speech_lm.plan)
     model = model.to(device)
-    if can_pack(torch.bfloat16, device):
+    if multiplies_fast(torch.bfloat16, device):
         model = model.bfloat16()
-        model.pack()
+        model.lay_out(usual_layout(torch.bfloat16, device))
     return model.eval()
 
 

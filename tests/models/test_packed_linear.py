@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from omnitts.models.packed_linear import PackedLinear, can_pack, pack_linears
+from omnitts.models.linear_layout import Layout, lay_out
+from omnitts.models.packed_linear import PackedLinear, can_pack
 
 needs_packing = pytest.mark.skipif(
     not can_pack(torch.bfloat16, "cpu"), reason="this processor multiplies no packed bf16 weights"
@@ -28,7 +29,7 @@ def test_a_packed_module_agrees_with_the_plain_one(shape: tuple[int, ...]) -> No
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Linear(64, 96), nn.Sequential(nn.GELU(), nn.Linear(96, 32, bias=False))).bfloat16()
     packed = copy.deepcopy(plain)
-    pack_linears(packed)
+    lay_out(packed, Layout.PACKED)
     assert isinstance(packed[0], PackedLinear)
     assert not packed.state_dict(), "the plain weights are gone"
     inputs = torch.randn(shape).bfloat16()

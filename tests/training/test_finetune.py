@@ -11,6 +11,7 @@ import torch
 
 from omnitts.cli import app as command_line
 from omnitts.errors import InputError, OutputError, UsageError
+from omnitts.models.linear_layout import Layout
 from omnitts.models.manifest import verify
 from omnitts.models.mgm_omni.checkpoint import load_speech_lm, read_mouth_config
 from omnitts.models.weights import read_tensors
@@ -60,7 +61,7 @@ def _stop(*_: object) -> None:
 
 def test_merged_adapters_compute_the_same(toy_model: Path) -> None:
     config = read_mouth_config(toy_model)
-    model = load_speech_lm(toy_model, config, packed=False)
+    model = load_speech_lm(toy_model, config, layout=Layout.PLAIN)
     rows = torch.zeros(1, 7, 5, dtype=torch.int64)
     plain = model(rows, model.new_cache(1, 7))
     learnt = add_lora(model, 2, 4.0, 0)

@@ -16,12 +16,12 @@ import torch
 from transformers import Qwen2Tokenizer
 
 from omnitts.errors import ModelError
+from omnitts.models.linear_layout import Layout, usual_layout
 from omnitts.models.mgm_omni.config import MouthConfig, read_json
 from omnitts.models.mgm_omni.prompt import PromptBuilder
 from omnitts.models.mgm_omni.sampler import Sampling
 from omnitts.models.mgm_omni.speech_lm import TIED_HEAD, SpeechLM
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary, build_vocabulary
-from omnitts.models.packed_linear import can_pack
 from omnitts.models.weights import FETCH_AGAIN, load_module, read_tensors
 
 _TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # either set will do
@@ -47,11 +47,11 @@ def load_mouth(
     *,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
-    packed: Callable[[MouthConfig], bool] = lambda _: True,
+    layout: Callable[[MouthConfig], Layout] | None = None,
 ) -> Mouth:
     """Opens a checkpoint folder; raises `ModelError` naming the file, field or tensor that is wrong.
 
-    ``packed``: whether a model of this config has its weights laid out for the CPU, where they can be.
+    ``layout``: of the linear layers of a model of this config; the usual one where it is not given.
     """
     config = read_mouth_config(folder)
     tokenizer = read_tokenizer(folder)
@@ -61,7 +61,7 @@ def load_mouth(
         config=config,
         vocabulary=vocabulary,
         prompts=PromptBuilder(config, vocabulary, tokenizer),
-        model=load_speech_lm(folder, config, dtype=dtype, device=device, packed=packed(config)),
+        model=load_speech_lm(folder, config, dtype=dtype, device=device, layout=layout(config) if layout else None),
         generation_config=read_json(generation_path) if generation_path.is_file() else {},
     )
 
@@ -97,11 +97,11 @@ def load_speech_lm(
     *,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
-    packed: bool = True,
+    layout: Layout | None = None,
 ) -> SpeechLM:
     """The speech language model with the folder's weights; the key table is checked before anything is used.
 
-    `packed`: lay bf16 weights out for this CPU where it multiplies them so; False keeps plain layers.
+    `layout` of the linear layers; None: the usual one for `dtype` on `device`.
     """
     model = load_module(
         lambda: SpeechLM(config),
@@ -111,6 +111,5 @@ def load_speech_lm(
         device=device,
         ignored=TIED_HEAD,
     )
-    if packed and can_pack(dtype, device):
-        model.pack()
+    model.lay_out(layout or usual_layout(dtype, device))
     return model

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omnitts.models.kv_cache import KVCache
+from omnitts.models.linear_layout import Layout, laid_out, lay_out
 from omnitts.models.mgm_omni.config import MouthConfig
 from omnitts.models.mgm_omni.tts_adapter import TTSAdapter
-from omnitts.models.packed_linear import PackedLinear, pack_linears
 from omnitts.models.qwen3 import Qwen3Model, StepContext
 
 TIED_HEAD = frozenset({"lm_head.weight"})  # some exports store the tied head a second time
@@ -43,7 +43,7 @@ class SpeechLM(nn.Module):
         self.lm_head = (
             None if backbone.tie_word_embeddings else nn.Linear(backbone.hidden_size, backbone.vocab_size, bias=False)
         )
-        self.packed_head: PackedLinear | None = None
+        self.laid_out_head: nn.Module | None = None
 
     def new_cache(self, num_rows: int, max_length: int) -> KVCache:
         """An empty cache for backbone and adapter, in the weights' dtype and on their device."""
@@ -76,15 +76,16 @@ class SpeechLM(nn.Module):
         hidden = self.model(inputs_embeds, cache, context)
         return Hidden(hidden, self.tts_adapter(hidden, cache, context))
 
-    def pack(self) -> None:
-        """Lays all weights out for this CPU, for good (see packed_linear.py; ask `can_pack` first)."""
-        pack_linears(self.model)
-        pack_linears(self.tts_adapter)
-        self.packed_head = PackedLinear(self._speech_head())
+    def lay_out(self, layout: Layout) -> None:
+        """Lays all weights out for this processor, for good."""
+        lay_out(self.model, layout)
+        lay_out(self.tts_adapter, layout)
+        if layout is not Layout.PLAIN:
+            self.laid_out_head = laid_out(self._speech_head(), None, layout)
 
     def speech_logits(self, adapted: Tensor) -> Tensor:
         """Adapter output (B, D) -> fp32 logits (B, K, V); the text rows of the head are never multiplied."""
-        head = self.packed_head
+        head = self.laid_out_head
         logits = F.linear(adapted, self._speech_head()) if head is None else head(adapted)
         return logits.float().view(-1, self.config.codes_per_row, self.config.codebook_size)
 

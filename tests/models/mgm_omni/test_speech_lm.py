@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from omnitts.models.linear_layout import Layout
 from omnitts.models.mgm_omni.checkpoint import Mouth
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.packed_linear import can_pack
@@ -18,6 +19,9 @@ from tests.models.mgm_omni.conftest import mouth_of, with_pre_pad
 
 FLOATS = 1e-4  # logits reach 90 here, where fp32 itself is 5e-4 from the exact value: their error is taken over 1 + |x|
 SAME = 1e-5
+needs_packing = pytest.mark.skipif(
+    not can_pack(torch.bfloat16, "cpu"), reason="this processor multiplies no packed bf16 weights"
+)
 
 
 @pytest.mark.golden("speechlm-forward")
@@ -157,20 +161,20 @@ def test_at_one_batch_shape_neighbours_change_nothing_even_in_bf16(calm_model: S
     assert all(torch.equal(first, second) for first, second in zip(*got, strict=True))
 
 
-@pytest.mark.skipif(not can_pack(torch.bfloat16, "cpu"), reason="this processor multiplies no packed bf16 weights")
+@pytest.mark.parametrize("layout", [pytest.param(Layout.PACKED, marks=needs_packing), Layout.WIDENED])
 @torch.inference_mode()
-def test_packed_weights_agree_with_plain_ones(calm_model: SpeechLM) -> None:
+def test_laid_out_weights_agree_with_plain_ones(calm_model: SpeechLM, layout: Layout) -> None:
     """Same bound as bf16 itself; the state of both caches is as close."""
     plain = copy.deepcopy(calm_model).bfloat16()
-    packed = copy.deepcopy(plain)
-    packed.pack()
+    other = copy.deepcopy(plain)
+    other.lay_out(layout)
     rows = torch.randint(0, 800, (3, 20, 5), generator=torch.Generator().manual_seed(6))
-    plain_cache, packed_cache = plain.new_cache(3, 32), packed.new_cache(3, 32)
+    plain_cache, other_cache = plain.new_cache(3, 32), other.new_cache(3, 32)
     for part in (rows[:, :16], rows[:, 16:17], rows[:, 17:18]):
-        want, got = plain(part, plain_cache), packed(part, packed_cache)
+        want, got = plain(part, plain_cache), other(part, other_cache)
         assert ((want - got).abs().mean() / want.std()).item() < 0.02
         plain_cache.advance(part.shape[1])
-        packed_cache.advance(part.shape[1])
+        other_cache.advance(part.shape[1])
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

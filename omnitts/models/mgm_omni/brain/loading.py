@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from omnitts.errors import ModelError
+from omnitts.models.linear_layout import Layout, lay_out, usual_layout
 from omnitts.models.mgm_omni.brain.config import BrainConfig
 from omnitts.models.mgm_omni.brain.keys import own_name, published_name
 from omnitts.models.mgm_omni.brain.network import Brain
@@ -95,6 +96,8 @@ def load_brain(
     fill_brain(brain, {name: item.shape for name, item in stored.items()}, _reader(stored, dtype, device_of), folder)
     if quantisation != "none":
         _quantise(brain, quantisation, dtype, placement)
+    elif usual_layout(dtype, placement.home) is Layout.WIDENED:
+        _widen(brain)
     if placement.is_split:
         carry_activations(brain.text_model.layers, brain.text_model.norm, placement)
     _LOG.info("brain from %s: %d towers, %s on %s", folder, len(sources), dtype, placement.home)
@@ -218,6 +221,13 @@ def _quantise(brain: Brain, quantisation: Quantisation, dtype: torch.dtype, plac
             part.to(placement.home)
     if brain.audio_towers is not None:
         brain.speech_projector.to(placement.home)
+
+
+def _widen(brain: Brain) -> None:
+    """All layers that see many positions at once: plain ones would take minutes for a picture or a long question."""
+    for part in (brain.text_model.layers, brain.vision_tower, brain.audio_towers):
+        if part is not None:
+            lay_out(part, Layout.WIDENED)
 
 
 def _restore_rotary_tables(brain: Brain) -> None:

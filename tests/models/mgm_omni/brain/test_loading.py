@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from omnitts.errors import DependencyError, EngineError, ModelError
-from omnitts.models.mgm_omni.brain import quantise
+from omnitts.models.linear_layout import Layout
+from omnitts.models.mgm_omni.brain import loading, quantise
 from omnitts.models.mgm_omni.brain.audio_input import MEL_BINS
 from omnitts.models.mgm_omni.brain.loading import LoadedBrain, load_brain
 from omnitts.models.mgm_omni.brain.vision_input import PatchConfig, Patches
@@ -128,8 +129,12 @@ def test_a_tied_head_is_taken_from_the_embeddings(tmp_path: Path, tiny_dir: Path
     assert network.lm_head.weight.data_ptr() == network.text_model.embed_tokens.weight.data_ptr()
 
 
-def test_half_precision_stays_near_single(tmp_path: Path, tiny_dir: Path, wanted: torch.Tensor) -> None:
+@pytest.mark.parametrize("layout", [Layout.PLAIN, Layout.WIDENED])
+def test_half_precision_stays_near_single(
+    tmp_path: Path, tiny_dir: Path, wanted: torch.Tensor, monkeypatch: pytest.MonkeyPatch, layout: Layout
+) -> None:
     """Measured: bf16 0.084 and fp16 0.010 on logits up to 9.3 (random weights, three layers)."""
+    monkeypatch.setattr(loading, "usual_layout", lambda *_: layout)
     folder = tmp_path / "half"
     save_file(write_checkpoint(folder, tiny_dir), folder / "model.safetensors")
     for dtype, bound in ((torch.bfloat16, 0.3), (torch.float16, 0.04)):
