@@ -71,7 +71,7 @@ class Settings:
 
     def heard(self, prompt: VoicePrompt) -> VoicePrompt:
         """The part of a voice's prompt that the flow is given: its last seconds, or all of a shorter one."""
-        kept = round(self.heard_s * TOKENS_PER_S)
+        kept = max(1, round(self.heard_s * TOKENS_PER_S))
         if kept >= prompt.num_tokens:
             return prompt
         return VoicePrompt(prompt.tokens[-kept:], prompt.mel[-2 * kept :], prompt.speaker)

@@ -23,6 +23,7 @@ def test_a_prompt_is_cut_to_its_end() -> None:
     assert heard.mel[:, 0].tolist() == list(range(100, 200))
     assert Settings().heard(prompt).tokens.tolist() == list(range(25, 100))
     assert Settings.parse({"prompt_s": 30}).heard(prompt) is prompt
+    assert Settings.parse({"prompt_s": 0.001}).heard(prompt).tokens.tolist() == [99], "the least there is, not all"
     short = VoicePrompt(torch.arange(60), torch.arange(120).view(120, 1), torch.ones(3))
     assert Settings().heard(short) is short
 
