@@ -131,6 +131,8 @@ class MgmOmniEngine:
         settings = (options.temperature, options.top_k, options.top_p, options.repetition_penalty)
         text = f"{model_revision(self.folder)} {self._dtype} {settings}"
         text += f" {self._flow_dtype} {self._settings.heard_s}"
+        if self._settings.flow_steps:
+            text += f" {self._settings.flow_steps} steps"
         if self._num_particles > 1:
             text += f" {self._num_particles} particles"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -179,7 +181,12 @@ class MgmOmniEngine:
 
     @cached_property
     def _codec(self) -> Codec:
-        codec = load_codec(self.folder / CODEC_DIR, device=self._device, dtype=self._flow_dtype)
+        codec = load_codec(
+            self.folder / CODEC_DIR,
+            device=self._device,
+            dtype=self._flow_dtype,
+            num_steps=self._settings.flow_steps,
+        )
         codec.detokenizer.utilisation = self.utilisation
         if codec.detokenizer.rate_hz != CODEC_RATE:
             raise ModelError(

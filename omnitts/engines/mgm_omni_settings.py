@@ -2,6 +2,8 @@
 
 flow_dtype   fp32 or bf16. bf16 is about twice as fast on a CPU that has it; the mel differs by 0.005 on average
              (log scale, random weights of published size; benchmarks/codec.py prints it). By itself: as the mouth.
+flow_steps   of the flow's solver, 1 to 100: fewer are faster, and coarser. By itself: the checkpoint's own, 10 in the
+             published ones.
 prompt_s     the flow hears only so many last seconds of the reference, since its cost is in proportion to reference
              plus speech; the speech LM and the speaker's vector hear all of it. By itself: 3. As long as the
              reference: all of it, as the reference implementation does.
@@ -29,7 +31,8 @@ TOKENS_PER_S: Final = 25
 USUAL_PROMPT_S: Final = 3.0
 USUAL_PARTICLES: Final = 12
 _MOST_PARTICLES: Final = 64
-_NAMES: Final = ("flow_dtype", "prompt_s", "memory_gb", "particles")
+_MOST_FLOW_STEPS: Final = 100
+_NAMES: Final = ("flow_dtype", "flow_steps", "prompt_s", "memory_gb", "particles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Settings:
     """See the module's docstring. None or 0: by itself."""
 
     flow_dtype: torch.dtype | None = None
+    flow_steps: int = 0
     prompt_s: float = 0.0
     memory_gb: float = 0.0
     particles: int = 0
@@ -52,9 +56,10 @@ class Settings:
             raise UsageError(f"the flow cannot run in {name!r}", where="flow_dtype", hint="choose fp32 or bf16")
         return cls(
             flow_dtype=None if name == "auto" else dtype_by_name(name),
+            flow_steps=_count(extra, "flow_steps", _MOST_FLOW_STEPS),
             prompt_s=_positive(extra, "prompt_s"),
             memory_gb=_positive(extra, "memory_gb"),
-            particles=_particles(extra),
+            particles=_count(extra, "particles", _MOST_PARTICLES),
         )
 
     def flow_dtype_beside(self, mouth_dtype: torch.dtype, device: torch.device) -> torch.dtype:
@@ -108,11 +113,11 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def _particles(extra: Mapping[str, str | float]) -> int:
-    number = _positive(extra, "particles")
-    if number != int(number) or number > _MOST_PARTICLES:
-        hint = f"give a whole number from 1 to {_MOST_PARTICLES}"
-        raise UsageError(f"particles cannot be {extra['particles']!r}", where="particles", hint=hint)
+def _count(extra: Mapping[str, str | float], name: str, most: int) -> int:
+    number = _positive(extra, name)
+    if number != int(number) or number > most:
+        hint = f"give a whole number from 1 to {most}"
+        raise UsageError(f"{name} cannot be {extra[name]!r}", where=name, hint=hint)
     return int(number)
 
 

@@ -45,6 +45,7 @@ def flow_settings(recipe: FlowRecipe, num_codes: int, speaker_size: int) -> dict
                 "t_scheduler": "cosine",
                 "training_cfg_rate": recipe.drop_condition,
                 "inference_cfg_rate": recipe.guidance,
+                "n_timesteps": recipe.num_steps,
             },
             "estimator": {
                 "in_channels": 4 * _MELS,

@@ -82,6 +82,7 @@ class FlowRecipe:
     prior: str = "mel"  # of PRIORS, what mu is drawn to (arXiv 2105.06337): the clip's mel, or that of an average voice
     prior_weight: float = 0.0  # of the distance between the two: mu is a mel from early on
     guidance: float = 0.7
+    num_steps: int = 10  # of the solver when it speaks
     drop_condition: float = 0.2  # as in the literature of classifier-free guidance
     prompt_share: float = 0.7  # of the rows have a prompt, of up to ``prompt_most`` of their length
     prompt_most: float = 0.4
@@ -178,6 +179,7 @@ CPU: Final = Recipe(
         prior=AVERAGE_VOICE,
         prior_weight=1.0,
         guidance=1.2,
+        num_steps=5,  # a narrow flow says the same in 5 (docs/small-model.md)
         drop_condition=0.1,
         streaming_share=0.15,
         longest_s=4.0,

@@ -58,6 +58,8 @@ def test_particles_need_a_reader(tmp_path: Path) -> None:
         {"prompt_s": "x"},
         {"memory_gb": "inf"},
         {"flow_dtype": "fp8"},
+        {"flow_steps": 0.5},
+        {"flow_steps": 101},
         {"particles": 2.5},
         {"particles": -1},
         {"particles": 1000},
@@ -75,6 +77,7 @@ def test_what_changes_the_sound_changes_the_revision(checkpoint: Path) -> None: 
     assert engine_of(checkpoint, extra={"flow_dtype": "bf16"}).revision != plain
     assert engine_of(checkpoint, extra={"prompt_s": 5}).revision != plain
     assert engine_of(checkpoint, extra={"prompt_s": 3}).revision == plain  # as by itself
+    assert engine_of(checkpoint, extra={"flow_steps": 4}).revision != plain
     assert engine_of(checkpoint, extra={"memory_gb": 1}).revision == plain
 
 

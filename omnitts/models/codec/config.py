@@ -45,7 +45,9 @@ class EstimatorConfig:
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """Speech tokens to mel (spec 3). ``num_steps`` and ``noise_frames`` are constants of the solver (spec 3.3)."""
+    """Speech tokens to mel (spec 3). ``noise_frames`` is a constant of the solver, and ``num_steps`` is 10 (spec 3.3)
+    unless a checkpoint of omnitts' own says otherwise (``cfm_params.n_timesteps``).
+    """
 
     vocab_size: int
     speaker_size: int
@@ -118,6 +120,7 @@ def flow_config(data: Mapping[str, Any], where: str) -> FlowConfig:
         speaker_size=flow.count("spk_embed_dim"),
         mel_bins=flow.count("output_size"),
         guidance=solver.number("inference_cfg_rate"),
+        num_steps=solver.count("n_timesteps", 10),
         encoder=EncoderConfig(
             input_size=encoder.count("input_size", flow.count("input_size")),
             output_size=encoder.count("output_size"),

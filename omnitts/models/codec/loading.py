@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeVar
@@ -59,19 +59,26 @@ class Codec:
 
 
 def load_codec(
-    folder: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, num_threads: int = 0
+    folder: Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    num_threads: int = 0,
+    num_steps: int = 0,
 ) -> Codec:
     """Open the folder. ``dtype`` is the flow's; the vocoder stays float32, where rounding would be heard as noise.
 
-    ``num_threads`` of the ONNX front ends, 0 for all cores. ModelError names the missing file, key or value.
+    ``num_threads`` of the ONNX front ends, 0 for all cores; ``num_steps`` of the flow's solver, 0 for the checkpoint's
+    own. ModelError names the missing file, key or value.
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"the codec folder lacks {', '.join(missing)}", where=str(folder), hint="pull the model again")
     settings = hyperyaml.read(folder / SETTINGS)
     where = str(folder / SETTINGS)
+    config = flow_config(settings.get("flow", {}), where)
     with torch.device("meta"):
-        flow = Flow(flow_config(settings.get("flow", {}), where))
+        flow = Flow(replace(config, num_steps=num_steps or config.num_steps))
         hift = Hift(hift_config(settings.get("hift", {}), where))
     flow = fill(flow, read_state(folder / FLOW), where=str(folder / FLOW), device=device, dtype=dtype)
     if can_pack(dtype, device):

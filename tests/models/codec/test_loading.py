@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from omnitts.errors import ModelError
-from omnitts.models.codec.loading import FILES, Codec, load_codec
+from omnitts.models.codec.loading import FILES, SETTINGS, Codec, load_codec
 from tests.models.codec.conftest import random_prompt, random_tokens
 from tests.models.codec.tiny_codec import YAML, write_codec
 from tests.models.golden_cases import max_error
@@ -34,6 +34,21 @@ def test_sizes_come_from_the_yaml(codec: Codec) -> None:
     assert (config.vocab_size, config.encoder.output_size, config.estimator.channels) == (97, 24, 16)
     assert (config.encoder.chunk, config.estimator.chunk) == (25, 50)
     assert config.guidance == 0.7
+    assert config.num_steps == 10
+
+
+def test_steps_of_the_solver_are_asked_for_or_the_checkpoints_own(tmp_path: Path) -> None:
+    folder = write_codec(tmp_path)
+    assert load_codec(folder, num_steps=4).detokenizer.flow.config.num_steps == 4
+    settings = folder / SETTINGS
+    solver = "solver: 'euler'\n"
+    settings.write_text(settings.read_text().replace(solver, f"{solver}{' ' * 16}n_timesteps: 3\n"))
+    own = load_codec(folder)
+    assert own.detokenizer.flow.config.num_steps == 3
+    tokens, prompt = [random_tokens(6, 0)], [random_prompt(5, 0)]
+    said = own.detokenizer.speak(tokens, prompt, [0])[0]
+    assert torch.equal(load_codec(folder, num_steps=3).detokenizer.speak(tokens, prompt, [0])[0], said)
+    assert not torch.equal(load_codec(folder, num_steps=4).detokenizer.speak(tokens, prompt, [0])[0], said)
 
 
 def test_nothing_is_left_on_the_meta_device(codec: Codec) -> None:
