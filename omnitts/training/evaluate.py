@@ -13,7 +13,7 @@ import logging
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,15 +76,15 @@ def evaluate(
     chosen = _limited(clips, options.limit)
     ears = ears or Ears(Transcriber(find_asr_model(options.asr)), SpeakerEncoder())
     ears.learn_voices([(clip.speaker, sounds[clip.id]) for clip in clips])
-    heard: dict[str, list[Heard]] = {"originals": [_listened(ears, clip, sounds[clip.id]) for clip in chosen]}
+    heard = {"originals": _listened(ears, "originals", ((clip, sounds[clip.id]) for clip in chosen), len(chosen))}
     figures: dict[str, Any] = {}
     if "resynthesis" in options.parts:
         codec = load_codec(model / CODEC_DIR)
         made = ((clip, resynthesis(codec, sounds[clip.id], sounds[references[clip.id].id])) for clip in chosen)
-        heard["resynthesis"] = [_listened(ears, clip, wave) for clip, wave in _saying("resynthesis", made, len(chosen))]
+        heard["resynthesis"] = _listened(ears, "resynthesis", made, len(chosen))
     if "speech" in options.parts:
         waves, seconds = speak(model, chosen, references, options)
-        heard["speech"] = [_listened(ears, clip, waves[clip.id]) for clip in chosen]
+        heard["speech"] = _listened(ears, "speech", ((clip, waves[clip.id]) for clip in chosen), len(chosen))
         spoken_s = sum(wave.duration_s for wave in waves.values())
         figures["speed"] = {
             "real_time_factor": round(seconds / max(spoken_s, 1e-9), 3),
@@ -138,7 +138,7 @@ def speak(
                 logger.warning("%s: the take failed (%s)", speech.key, speech.failure)
             if time.monotonic() - said_s > _SAY_EVERY_S:
                 said_s = time.monotonic()
-                logger.info("speech: %d of %d clips", len(waves), len(requests))
+                logger.info("speech: spoke %d of %d clips", len(waves), len(requests))
         seconds = time.monotonic() - started_s
     engine.close()
     return waves, seconds
@@ -186,8 +186,15 @@ def _limited(clips: Sequence[Recording], limit: int) -> list[Recording]:
     return kept
 
 
-def _listened(ears: Ears, clip: Recording, wave: Waveform) -> Heard:
-    return ears.listen(clip.id, wave, clip.text, clip.speaker)
+def _listened(ears: Ears, part: str, made: Iterable[tuple[Recording, Waveform]], total: int) -> list[Heard]:
+    """What is heard of each clip; says now and then how far it is, since a recogniser takes its time."""
+    said_s, found = time.monotonic(), []
+    for clip, wave in made:
+        found.append(ears.listen(clip.id, wave, clip.text, clip.speaker))
+        if time.monotonic() - said_s > _SAY_EVERY_S:
+            said_s = time.monotonic()
+            logger.info("%s: heard %d of %d clips", part, len(found), total)
+    return found
 
 
 def _voice(recording: Recording, accent: str, folder: Path) -> Voice:
@@ -199,12 +206,3 @@ def _voice(recording: Recording, accent: str, folder: Path) -> Voice:
     own = folder / digest[:16]
     own.mkdir(exist_ok=True)
     return Voice(recording.speaker, recording.audio, digest, recording.text, "en", folder=own, accent=accent)
-
-
-def _saying(part: str, made: Iterator[tuple[Recording, Waveform]], total: int) -> Iterator[tuple[Recording, Waveform]]:
-    said_s = time.monotonic()
-    for number, pair in enumerate(made, 1):
-        if time.monotonic() - said_s > _SAY_EVERY_S:
-            said_s = time.monotonic()
-            logger.info("%s: %d of %d clips", part, number, total)
-        yield pair
