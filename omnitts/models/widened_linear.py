@@ -31,13 +31,13 @@ class WidenedLinear(nn.Module):
         rows = inputs.reshape(-1, inputs.shape[-1])
         if len(rows) == 1:  # all time goes into reading the weights, which are half as long as they are
             return F.linear(inputs, self._weight, self._bias)
-        wide = rows.float()
-        outputs = wide.new_empty(len(rows), len(self._weight))
+        wide = rows.float().t()  # weights times rows, not rows times weights: twice as fast on two threads
+        outputs = wide.new_empty(len(self._weight), len(rows))
         size = max(1, _BLOCK // self._weight.shape[1])
         block = wide.new_empty(min(size, len(self._weight)), self._weight.shape[1])
         for start in range(0, len(self._weight), size):
             part = self._weight[start : start + size]
-            torch.mm(wide, block[: len(part)].copy_(part).t(), out=outputs[:, start : start + size])
+            torch.mm(block[: len(part)].copy_(part), wide, out=outputs[start : start + size])
         if self._bias is not None:
-            outputs += self._bias.float()
-        return outputs.to(self._weight.dtype).view(*inputs.shape[:-1], -1)
+            outputs += self._bias.float()[:, None]
+        return outputs.t().to(self._weight.dtype, memory_format=torch.contiguous_format).view(*inputs.shape[:-1], -1)
