@@ -120,12 +120,14 @@ def test_debug_lets_the_trace_through(monkeypatch: pytest.MonkeyPatch) -> None:
 # The real process -----------------------------------------------------------------------------------------------------
 
 SLOW = """
+import signal
 import omnitts.pipeline.narrate as recipe
 from omnitts.cli.app import main
 from omnitts.engines import registry
 
 recipe.open_engine = lambda name, _: registry.open_engine(
     name, registry.EngineOptions(extra={"delay_s": 0.3}, batch=1))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite that runs in the background has it ignored
 main()
 """
 
