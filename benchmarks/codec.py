@@ -32,7 +32,6 @@ from omnitts.models.codec.layers import Linear
 from omnitts.models.codec.packed_flow import pack_flow
 from omnitts.models.codec.prompt import VoicePrompt
 from omnitts.models.linear_layout import multiplies_fast
-from omnitts.models.packed_linear import can_pack
 from omnitts.models.published import PUBLISHED_FLOW as FLOW
 from omnitts.models.published import PUBLISHED_HIFT as HIFT
 
@@ -77,8 +76,7 @@ def main() -> None:
     usual = Flow(FLOW).eval()
     usual.load_state_dict(flow.state_dict())
     usual.to(options.device, torch.bfloat16 if has_bf16 else torch.float32)
-    if can_pack(torch.bfloat16, options.device):
-        pack_flow(usual)
+    pack_flow(usual)
     kind = "bf16" if has_bf16 else "fp32"
     flow.to(options.device)
     hift = Hift(HIFT).eval().to(options.device)

@@ -23,7 +23,6 @@ from omnitts.models.linear_layout import Layout, usual_layout
 from omnitts.models.mgm_omni.config import MouthConfig
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.mgm_omni.vocabulary import PUBLISHED_BLANK_CODES, PUBLISHED_SILENCE_CODE, SpeechVocabulary
-from omnitts.models.packed_linear import can_pack
 from omnitts.models.qwen3 import Qwen3Config
 
 PUBLISHED_FLOW: Final = FlowConfig(
@@ -152,8 +151,7 @@ def random_codec(
     """Flow and vocoder of published size (or tiny ones) with torch's usual random weights, laid out as loaded ones."""
     flow = Flow(_TINY_FLOW if is_tiny else PUBLISHED_FLOW).to(device, flow_dtype).eval().requires_grad_(False)
     hift = Hift(_TINY_HIFT if is_tiny else PUBLISHED_HIFT).to(device).eval().requires_grad_(False)
-    if can_pack(flow_dtype, device):
-        pack_flow(flow)
+    pack_flow(flow)
     return Detokenizer(flow, hift)
 
 

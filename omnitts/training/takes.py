@@ -25,7 +25,7 @@ from omnitts.engines.scheduler import Scheduler
 from omnitts.engines.sequence import Sequence
 from omnitts.engines.steering import Steering
 from omnitts.errors import InputError
-from omnitts.models.linear_layout import multiplies_fast, usual_layout
+from omnitts.models.linear_layout import Layout, usual_layout
 from omnitts.models.mgm_omni.feed_table import CLOSES_TEXT, GOES_ON, SpokenText
 from omnitts.models.mgm_omni.sampler import Sampling
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
@@ -103,9 +103,9 @@ def _open_model(run: RunFolder, corpus: LmCorpus, device: str) -> SpeechLM:
     model = new_model(corpus.config, 0)
     load_weights(nn.ModuleDict({"model": model}), run.root / STAGE, run.recipe().speech_lm.plan)
     model = model.to(device)
-    if multiplies_fast(torch.bfloat16, device):
+    if usual_layout(torch.bfloat16, device) is Layout.PACKED:
         model = model.bfloat16()
-        model.lay_out(usual_layout(torch.bfloat16, device))
+        model.lay_out(Layout.PACKED)
     return model.eval()
 
 

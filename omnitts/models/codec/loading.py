@@ -26,7 +26,6 @@ from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.packed_flow import pack_flow
 from omnitts.models.codec.prompt import FrontEnd
 from omnitts.models.codec.s3_tokenizer import S3Tokenizer
-from omnitts.models.packed_linear import can_pack
 
 SETTINGS: Final = "cosyvoice2.yaml"
 FLOW: Final = "flow.pt"
@@ -81,8 +80,7 @@ def load_codec(
         flow = Flow(replace(config, num_steps=num_steps or config.num_steps))
         hift = Hift(hift_config(settings.get("hift", {}), where))
     flow = fill(flow, read_state(folder / FLOW), where=str(folder / FLOW), device=device, dtype=dtype)
-    if can_pack(dtype, device):
-        pack_flow(flow)
+    pack_flow(flow)
     state = hift_state(read_state(folder / HIFT))
     hift = fill(hift, state, where=str(folder / HIFT), device=device, dtype=torch.float32)
     if flow.config.mel_bins != hift.config.mel_bins:

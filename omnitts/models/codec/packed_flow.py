@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from omnitts.models.codec.estimator import Attention, GeluProjection
 from omnitts.models.codec.flow import Flow
 from omnitts.models.codec.layers import CausalConv, Linear, PointConv, attend
-from omnitts.models.packed_linear import PackedLinear, replace_layers
+from omnitts.models.packed_linear import PackedLinear, can_pack, replace_layers
 
 
 def pack_flow(flow: Flow) -> None:
-    """Lays the weights of encoder and estimator out for this CPU, for good (ask `can_pack` first)."""
-    replace_layers(flow, _packed)
+    """Lays the weights of encoder and estimator out for this CPU, for good; leaves them where it cannot."""
+    weight = flow.encoder_proj.weight
+    if can_pack(weight.dtype, weight.device):
+        replace_layers(flow, _packed)
 
 
 class PackedAttention(nn.Module):
