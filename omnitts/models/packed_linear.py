@@ -22,7 +22,6 @@ class PackedLinear(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None = None, then: str = "none") -> None:
         super().__init__()
         self._then = then
-        self.weight_shape = tuple(weight.shape)
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), 1)
         self._bias = None if bias is None else bias.detach()
 

@@ -22,7 +22,6 @@ class WidenedLinear(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
-        self.weight_shape = tuple(weight.shape)
         self._weight = weight.detach()
         self._bias = None if bias is None else bias.detach()
 
