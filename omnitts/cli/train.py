@@ -28,6 +28,10 @@ StepsOption = Annotated[
     int | None, typer.Option("--steps", min=1, help="Stop at this step; the same command goes on later.")
 ]
 TrainDeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
+WorkersOption = Annotated[
+    int,
+    typer.Option("--workers", min=0, help="Processes that prepare what is learnt, for a GPU not to wait. 0: none."),
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="Processor threads; 0: as many as there are.")]
 
 
@@ -158,6 +162,7 @@ def speech_lm(
     steps: StepsOption = None,
     device: TrainDeviceOption = "cpu",
     threads: ThreadsOption = 0,
+    workers: WorkersOption = 0,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -167,7 +172,7 @@ def speech_lm(
     from omnitts.training.speech_lm_stage import train_speech_lm
 
     sentences = [sentence for path in books or [] for sentence in read_sentences(path)]
-    train_speech_lm(run_folder, books=sentences, device=device, steps=steps)
+    train_speech_lm(run_folder, books=sentences, device=device, steps=steps, workers=workers)
 
 
 @app.command("takes")
@@ -178,8 +183,12 @@ def takes(
     most_misread: Annotated[
         float, typer.Option("--most-misread", min=0.0, max=1.0, help="Keep none of which more is misread.")
     ] = 0.18,
+    at_once: Annotated[
+        int, typer.Option("--at-once", min=1, help="Texts said side by side; on a GPU some dozens.")
+    ] = 8,
     device: TrainDeviceOption = "cpu",
     threads: ThreadsOption = 0,
+    workers: WorkersOption = 0,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -187,7 +196,7 @@ def takes(
     run_folder = _open(run, threads)
     from omnitts.training.takes import TakesOptions, make_takes
 
-    make_takes(run_folder, hours, TakesOptions(num_takes, most_misread), device=device)
+    make_takes(run_folder, hours, TakesOptions(num_takes, most_misread, at_once), device=device, workers=workers)
 
 
 @app.command("export")
@@ -225,6 +234,7 @@ def finetune(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same weights.")] = 0,
     device: TrainDeviceOption = "cpu",
     threads: ThreadsOption = 0,
+    workers: WorkersOption = 0,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -238,7 +248,7 @@ def finetune(
     rate = learning_rate or (2e-4 if method == "lora" else 5e-5)
     options = FinetuneOptions(method, steps, batch_s, rate, rank, 2.0 * rank, seed=seed)
     recordings = [recording for source in data for recording in read_recordings(source)]
-    run_finetune(find_checkpoint(model), recordings, out, options, device=device)
+    run_finetune(find_checkpoint(model), recordings, out, options, device=device, workers=workers)
     typer.echo(str(out))
 
 

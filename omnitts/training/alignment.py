@@ -32,16 +32,17 @@ def label_times(log_probs: NDArray[np.float32], labels: Sequence[int]) -> FloatR
     states[1::2] = labels
     can_skip = np.zeros(len(states), bool)  # from one label to the next without a blank, unless they are the same
     can_skip[3::2] = states[3::2] != states[1:-2:2]
-    scores = np.full(len(states), _NEVER, np.float32)
+    room = np.full(len(states) + 2, _NEVER, np.float32)  # two more in front: from where nothing comes
+    scores = room[2:]
     scores[:2] = log_probs[0, states[:2]]
+    heard = log_probs[:, states]
     steps = np.zeros((K, len(states)), np.int8)
     for code in range(1, K):
-        one, two = np.full_like(scores, _NEVER), np.full_like(scores, _NEVER)
-        one[1:] = scores[:-1]
-        two[2:] = np.where(can_skip[2:], scores[:-2], _NEVER)
-        choices = np.stack((scores, one, two))
-        steps[code] = choices.argmax(axis=0)
-        scores = choices.max(axis=0) + log_probs[code, states]
+        one, two = room[1:-1], np.where(can_skip, room[:-2], _NEVER)
+        best = np.maximum(scores, one)
+        steps[code] = one > scores
+        steps[code][two > best] = 2
+        scores[:] = np.maximum(best, two) + heard[code]
     state = len(states) - 1 - int(scores[-2] > scores[-1])
     if scores[state] <= _NEVER / 2:
         return None
@@ -75,9 +76,11 @@ def byte_times(text: str, times: FloatRow | None, count: Callable[[str], int], n
     return found.astype(np.float32)
 
 
-def token_at_codes(starts: Sequence[float], ids: Sequence[int], num_codes: int, unknown: int) -> tuple[int, ...]:
+def token_at_codes(
+    starts: Sequence[float] | FloatRow, ids: Sequence[int], num_codes: int, unknown: int
+) -> NDArray[np.int64]:
     """Which of the text ids is being spoken at each code, given when each starts; ``unknown`` where none is."""
     codes = np.arange(num_codes)
-    places = np.searchsorted(np.asarray(starts), codes, side="right") - 1
+    places = np.searchsorted(np.asarray(starts, np.float64), codes, side="right") - 1
     silent = (places < 0) | (codes > starts[-1] + _LAST_TOKEN_CODES)
-    return tuple(np.where(silent, unknown, np.asarray(ids)[places.clip(min=0)]).tolist())
+    return np.where(silent, unknown, np.asarray(ids, np.int64)[np.maximum(places, 0)])

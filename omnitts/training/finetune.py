@@ -87,9 +87,18 @@ class Heard:
 
 
 def finetune(
-    model: Path, recordings: Sequence[Recording], out: Path, options: FinetuneOptions, *, device: str = "cpu"
+    model: Path,
+    recordings: Sequence[Recording],
+    out: Path,
+    options: FinetuneOptions,
+    *,
+    device: str = "cpu",
+    workers: int = 0,
 ) -> None:
-    """Writes the fine-tuned checkpoint to ``out``. Raises `InputError`, `UsageError` or `OutputError`."""
+    """Writes the fine-tuned checkpoint to ``out``; ``workers`` as of `loop.train`.
+
+    Raises `InputError`, `UsageError` or `OutputError`.
+    """
     if options.method not in METHODS:
         raise UsageError(
             f"no method is called {options.method!r}", where="--method", hint=f"one of {', '.join(METHODS)}"
@@ -103,7 +112,7 @@ def finetune(
     work.mkdir(parents=True, exist_ok=True)
     _keep_settings(work, model, options)
     heard = hear(recordings, model / CODEC_DIR, work / HEARD, options.longest_s)
-    network = _learnt(model, heard, work, options, device)
+    network = _learnt(model, heard, work, options, device, workers)
     _write(model, network, out)
     logger.info("finetune: %s", out)
 
@@ -150,7 +159,9 @@ def _read_heard(path: Path) -> list[Heard]:
     return [Heard(**{**line, "codes": tuple(line["codes"]), "vector": tuple(line["vector"])}) for line in lines]
 
 
-def _learnt(model: Path, heard: Sequence[Heard], work: Path, options: FinetuneOptions, device: str) -> SpeechLM:
+def _learnt(
+    model: Path, heard: Sequence[Heard], work: Path, options: FinetuneOptions, device: str, workers: int
+) -> SpeechLM:
     """The speech LM after training, plain again."""
     config, tokenizer = read_mouth_config(model), read_tokenizer(model)
     vocabulary = build_vocabulary(config, tokenizer, where=str(model))
@@ -167,7 +178,7 @@ def _learnt(model: Path, heard: Sequence[Heard], work: Path, options: FinetuneOp
     if len(held_back) == len(heard):
         held_back = set()
     stage = SpeechLmStage(network, data, held_back, sizes, options.seed, learner)
-    train(stage, options.plan, work, options.seed, device=device)
+    train(stage, options.plan, work, options.seed, device=device, workers=workers)
     if options.method == "lora":
         merge_lora(network)
     return network

@@ -33,21 +33,30 @@ class Guide:
         depth = len(layers)
         self._now, self._next = (_Watched(layers[max(0, place - 1)]) for place in (depth // 3, 2 * depth // 3))
 
-    def loss(self, hidden: Tensor, rows: Tensor, said: Tensor) -> Tensor:
-        """Of backbone states (B, T, D) over rows (B, T, 1 + K) whose sound says ``said`` (B, T + 1)."""
+    def loss(self, hidden: Tensor, rows: Tensor, said: Tensor, told: tuple[Tensor, Tensor]) -> Tensor:
+        """Of backbone states (B, T, D) over rows (B, T, 1 + K) whose sound says ``said`` (B, T + 1).
+
+        ``told``: `told_places` of ``said``.
+        """
         words = self._model.model.embed_tokens.weight[: self._model.config.text_size]
-        half = hidden.shape[-1] // 2
-        B, T, _ = rows.shape
-        positions = torch.arange(T, device=rows.device).expand(B, T)
+        T, half = rows.shape[1], hidden.shape[-1] // 2
+        positions = torch.arange(T, device=rows.device)[None]
         context = StepContext.plan(self._model.config.backbone, positions, T, torch.float32)
         total = hidden.new_zeros(())
-        parts = ((said[:, :-1], slice(None, half), self._now), (said[:, 1:], slice(half, None), self._next))
-        for ids, part, watched in parts:
-            told = ids != UNKNOWN
-            if told.any():
-                scores = F.linear(hidden[told][:, part], words[:, part]).float()
-                total = total + F.cross_entropy(scores, ids[told]) + watched.off(ids, rows[..., 0], context)
+        parts = (said[:, :-1], slice(None, half), self._now), (said[:, 1:], slice(half, None), self._next)
+        for (ids, part, watched), places in zip(parts, told, strict=True):
+            if len(places):
+                states = hidden.flatten(0, 1).index_select(0, places)[:, part]
+                scores = F.linear(states, words[:, part]).float()
+                wanted = ids.flatten().index_select(0, places)
+                total = total + F.cross_entropy(scores, wanted) + watched.off(ids, rows[..., 0], context)
         return total / 2
+
+
+def told_places(said: Tensor) -> tuple[Tensor, Tensor]:
+    """Of said (B, T + 1): which of the B * T rows say a known id now, and which in the row behind."""
+    now, following = ((part != UNKNOWN).flatten().nonzero().flatten() for part in (said[:, :-1], said[:, 1:]))
+    return now, following
 
 
 class _Watched:
@@ -66,13 +75,15 @@ class _Watched:
         return hook
 
     def off(self, ids: Tensor, text: Tensor, context: StepContext) -> Tensor:
-        """How little the head of each row looks at rows of ``text`` (B, T) that gave its token of ``ids`` (B, T)."""
+        """How little the head of each row looks at rows of ``text`` (B, T) that gave its token of ``ids`` (B, T).
+
+        ``context``: of positions (1, T).
+        """
         query, key = (rotate(self._heads[name], context).squeeze(2) for name in ("q_norm", "k_norm"))
         scores = query @ key.transpose(1, 2) / query.shape[-1] ** 0.5 + context.mask[:, 0]  # (B, T, T)
         distance = context.positions[:, :, None] - context.positions[:, None, :]
         match = (ids[:, :, None] == text[:, None, :]) & (distance >= 0) & (distance < _FURTHEST)
         found = match.any(dim=-1)
-        if not found.any():
-            return scores.new_zeros(())
-        log_share = scores.log_softmax(dim=-1).masked_fill(~match, float("-inf"))[found].logsumexp(dim=-1)
-        return -log_share.mean()
+        open_to = match | ~found[..., None]  # nothing is asked of rows without a match, yet their numbers stay finite
+        log_share = scores.log_softmax(dim=-1).masked_fill(~open_to, float("-inf")).logsumexp(dim=-1)
+        return -log_share.where(found, 0.0).sum() / found.sum().clamp(min=1)

@@ -5,6 +5,7 @@ A run folder in, `LmData` out.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from omnitts.training.store import CorpusStore
 from omnitts.training.takes_file import kept_takes
 from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
 from omnitts.training.tokenizer import read_codes
+from omnitts.training.workers import mapped
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,15 @@ class LmCorpus:
     reader: TextReader | None
 
 
-def open_lm_corpus(run: RunFolder, books: list[str] | None = None, *, for_takes: bool = False) -> LmCorpus:
+def open_lm_corpus(
+    run: RunFolder, books: list[str] | None = None, *, for_takes: bool = False, workers: int = 0
+) -> LmCorpus:
     """``books``: more sentences to learn the text tokenizer from, the first time. ``for_takes``: to make some, so
-    labels are wanted, and neither times nor takes. Raises `InputError` when an earlier stage is not finished.
+    labels are wanted, and neither times nor takes. ``workers``: processes that find labels and times. Raises
+    `InputError` when an earlier stage is not finished.
     """
+    if workers:  # what reads text for them is forked as well, and would warn
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     recipe, corpus = run.recipe(), CorpusStore(run.corpus)
     sizes, folder = recipe.speech_lm, run.stage(TOKENIZER_STAGE)
     codes = read_codes(run, corpus)
@@ -50,12 +57,12 @@ def open_lm_corpus(run: RunFolder, books: list[str] | None = None, *, for_takes:
     _, config, vocabulary, prompts, coder = open_language(run)
     times: list[FloatRow] | list[None] = [None] * len(texts)
     if sizes.guide_weight and not for_takes:
-        times = text_times(folder, corpus, codes, texts)
+        times = text_times(folder, corpus, codes, texts, workers)
     reader: TextReader | None = None
     labels: list[tuple[int, ...]] = [()] * len(texts)
     if for_takes or sizes.spelling_weight or sizes.takes_share:
         reader = TextReader.open(run.need(TOKENIZER_STAGE, READER))
-        labels = [reader.labels(item.text, item.accent) for item in corpus.utterances]
+        labels = _labels(reader, corpus, workers)
     utterances = [
         LmUtterance(
             text, item.text, item.speaker, tuple(codes[item.offset : item.offset + item.num_codes].tolist()), own, says
@@ -66,12 +73,24 @@ def open_lm_corpus(run: RunFolder, books: list[str] | None = None, *, for_takes:
     if sizes.takes_share and reader is not None and not for_takes:
         places = {item.id: place for place, item in enumerate(corpus.utterances)}
         takes, times_of = [take for take in kept_takes(run) if take.id in places], WordTimes(reader)
-        for take in takes:
-            place = places[take.id]
+
+        def times_of_take(number: int) -> FloatRow:
+            take, place = takes[number], places[takes[number].id]
             item = corpus.utterances[place]
-            said = times_of.of(take.codes, texts[place], item.text, item.accent)
+            return times_of.of(take.codes, texts[place], item.text, item.accent)
+
+        for take, said in zip(takes, mapped(times_of_take, len(takes), workers), strict=True):
+            place = places[take.id]
             utterances.append(replace(utterances[place], codes=take.codes, byte_codes=said, take_of=place))
         voices = np.concatenate((voices, voices[[places[take.id] for take in takes]]))
     data = LmData(utterances, voices, prompts, vocabulary, coder, sizes, recipe.text.dropout, config.dropped_rows)
     ids = tuple(item.id for item in corpus.utterances)
     return LmCorpus(data, ids, frozenset(corpus.validation()), config, vocabulary, reader)
+
+
+def _labels(reader: TextReader, corpus: CorpusStore, workers: int) -> list[tuple[int, ...]]:
+    """Of each utterance's sounds."""
+    items = corpus.utterances
+    for accent in {item.accent for item in items}:
+        reader.labels("a", accent)  # what it opens when it is first wanted, workers shall inherit
+    return mapped(lambda place: reader.labels(items[place].text, items[place].accent), len(items), workers)

@@ -10,23 +10,26 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from omnitts.errors import VoiceError
 from omnitts.models.mgm_omni.prompt import PromptBuilder
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
 from omnitts.training.alignment import token_at_codes
 from omnitts.training.recipe import SpeechLmRecipe
-from omnitts.training.rows import UNKNOWN, Example, SpokenText, example, spoken_rows
+from omnitts.training.rows import UNKNOWN, Example, IntArray, SpokenText, example, prompt_said, spoken_rows
 from omnitts.training.store import CODE_S
 from omnitts.training.text_tokenizer import TextCoder
 
 _PAUSE_CODES: Final = (2, 10)  # between utterances of one chunk, beside the margins they have
 _SIMILAR: Final = 4
 _TRIES: Final = 3
+_REMEMBERED: Final = 1 << 15  # prompts, 3 kB each
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,14 @@ class _Choice:
     spoken: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class _Prompt:
+    """Of a reference: rows (P, 1 + K), and (P,) the text id that the sound of each says, or UNKNOWN."""
+
+    rows: Tensor
+    said: Tensor
+
+
 class LmData:
     """All utterances, and the examples made of them. ``voices`` (N, E): a vector per utterance, tells who is alike."""
 
@@ -79,6 +90,7 @@ class LmData:
             if not self._is_take[index]:
                 self._of_speaker[utterance.speaker].append(index)
         self._alike: dict[int, list[int]] = {}
+        self._prompt = lru_cache(_REMEMBERED)(self._new_prompt)
         lengths = np.linalg.norm(voices, axis=1, keepdims=True)
         self._voices = voices / np.maximum(lengths, 1e-6)
 
@@ -98,36 +110,42 @@ class LmData:
             rows = spoken_rows(self._vocabulary, pieces, self._pre_pad, pauses)
             if rows is None:
                 continue
-            reference = self.utterances[choice.reference]
-            try:
-                prompt = self._prompts.voice_rows(reference.transcript, reference.codes)
-            except VoiceError:
+            prompt = self._prompt(choice.reference)
+            if prompt is None:
                 return None
-            return example(prompt, rows, self._reference_said(reference), reference.spelling)
+            return example(prompt.rows, rows, prompt.said, self.utterances[choice.reference].spelling)
         return None
 
     def _piece(self, index: int, follows: bool, drops: bool, rng: random.Random) -> SpokenText:
         utterance = self.utterances[index]
         text = f" {utterance.text}" if follows else utterance.text
         ids = self._coder.dropped_ids(text, self._dropout, rng) if drops and self._dropout else self._coder.ids(text)
-        said = self._said(utterance, ids, len(text.encode()))
-        return SpokenText(tuple(ids), utterance.codes, said, utterance.spelling)
+        said = self._said(utterance, ids, follows)
+        return SpokenText(ids, utterance.codes, said, utterance.spelling)
 
-    def _reference_said(self, reference: LmUtterance) -> tuple[int, ...]:
+    def _new_prompt(self, place: int) -> _Prompt | None:
+        """None where the clip cannot be one."""
+        reference = self.utterances[place]
+        try:
+            rows = self._prompts.voice_rows(reference.transcript, reference.codes)
+        except VoiceError:
+            return None
         if reference.transcript != reference.text:  # when its words are spoken is known of the spoken text alone
-            return ()
-        return self._said(reference, self._coder.ids(reference.text), len(reference.text.encode()))
+            return _Prompt(rows, prompt_said(rows, ()))
+        return _Prompt(rows, prompt_said(rows, self._said(reference, self._coder.ids(reference.text), False)))
 
-    def _said(self, utterance: LmUtterance, ids: Sequence[int], num_bytes: int) -> tuple[int, ...]:
-        """The id spoken at each code; empty when it is not known."""
-        if utterance.byte_codes is None or not ids:
+    def _said(self, utterance: LmUtterance, ids: Sequence[int], follows: bool) -> Sequence[int] | IntArray:
+        """The id spoken at each code; empty when it is not known. One that ``follows`` has a blank in front."""
+        times = utterance.byte_codes
+        if times is None or not ids:
             return ()
-        added = num_bytes - len(utterance.byte_codes)  # the blank in front of one that follows
-        starts = np.cumsum([0, *(self._coder.num_bytes(token) for token in ids[:-1])]) - added
         # Most tokens begin with a blank, and sound from the letter behind it.
-        firsts = np.minimum(np.maximum(starts, 0) + 1, len(utterance.byte_codes) - 1)
+        firsts = self._coder.num_bytes(ids).cumsum()
+        firsts[1:] = firsts[:-1] - follows
+        firsts[0] = -1
+        firsts = np.minimum(np.maximum(firsts, 0) + 1, len(times) - 1)
         firsts[0] = 0
-        return token_at_codes(utterance.byte_codes[firsts].tolist(), ids, len(utterance.codes), UNKNOWN)
+        return token_at_codes(times[firsts], ids, len(utterance.codes), UNKNOWN)
 
     def _choose(self, index: int, rng: random.Random, alone: bool) -> _Choice:
         """Which clip is the reference, and which utterances are spoken: ``index`` and perhaps others behind it."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from omnitts.models.kv_cache import KVCache
 from omnitts.models.mgm_omni.speech_lm import Hidden, SpeechLM
@@ -34,15 +35,18 @@ def collate(examples: list[Example], speech_pad: int | None = None) -> tuple[Ten
 
     ``speech_pad``: learn the rows of the prompt too that hold anything else.
     """
-    inputs = nn.utils.rnn.pad_sequence([item.rows[:-1] for item in examples], batch_first=True)
-    targets = torch.full((*inputs.shape[:2], inputs.shape[2] - 1), IGNORED)
+    B, T, width = len(examples), max(len(item.rows) for item in examples) - 1, examples[0].rows.shape[1]
+    inputs = np.zeros((B, T, width), np.int64)
+    targets = np.full((B, T, width - 1), IGNORED, np.int64)
+    said = np.full((B, T + 1), UNKNOWN, np.int64)
     for row, item in enumerate(examples):
-        following = item.rows[1:, 1:].clone()
+        rows, following = item.rows.numpy(), targets[row, : len(item.rows) - 1]
+        inputs[row, : len(rows) - 1] = rows[:-1]
+        following[:] = rows[1:, 1:]
         prompt = following[: item.num_prompt - 1]
-        prompt[(prompt == speech_pad).all(dim=-1) if speech_pad is not None else slice(None)] = IGNORED
-        targets[row, : len(following)] = following
-    said = nn.utils.rnn.pad_sequence([item.said for item in examples], batch_first=True, padding_value=UNKNOWN)
-    return inputs, targets, said
+        prompt[(prompt == speech_pad).all(axis=-1) if speech_pad is not None else slice(None)] = IGNORED
+        said[row, : len(rows)] = item.said.numpy()
+    return torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(said)
 
 
 def row_logits(model: SpeechLM, rows: Tensor, wanted: Tensor) -> Tensor:
@@ -52,7 +56,7 @@ def row_logits(model: SpeechLM, rows: Tensor, wanted: Tensor) -> Tensor:
 
 def row_states(model: SpeechLM, rows: Tensor) -> Hidden:
     """Backbone and adapter states (B, T, D) of rows (B, T, 1 + K), with gradients."""
-    B, T, _ = rows.shape
-    positions = torch.arange(T, device=rows.device).expand(B, T)
+    T = rows.shape[1]
+    positions = torch.arange(T, device=rows.device)[None]  # (1, T): one mask and one rotation serve all rows
     cache = WholeSequence(len(model.config.kv_heads_of_layers))
     return model.hidden_states(model.embed_rows(rows), cache, positions, T)

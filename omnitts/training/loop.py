@@ -1,8 +1,9 @@
 """The training loop every stage runs in: restartable, seeded, with losses written down as they come.
 
 A `Stage` (networks and a loss per batch) goes in; its trained weights come out. All chance of a step is drawn after
-seeding with (seed, step), so a run that was stopped and started again makes the very steps of one that was not.
-A checkpoint is written aside and renamed; a kill at any moment costs at most ``save_every`` steps.
+seeding with (seed, step), so a run that was stopped and started again makes the very steps of one that was not, and so
+does one whose batches are prepared ahead (`preparing`). A checkpoint is written aside and renamed; a kill at any moment
+costs at most ``save_every`` steps. A GPU is never waited for within a step: losses are read one step late.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -24,6 +27,8 @@ from omnitts.audio import write_atomically
 from omnitts.errors import InputError
 from omnitts.models.linear_layout import multiplies_fast
 from omnitts.training.curves import draw_curves
+from omnitts.training.preparing import Batch as Batch
+from omnitts.training.preparing import Prepared, Preparing, jobs_from, prepare_here, prepared_ahead, seed_of
 from omnitts.training.recipe import Plan
 
 logger = logging.getLogger(__name__)
@@ -35,7 +40,6 @@ CURVES: Final = "losses.png"
 _SAY_EVERY_S: Final = 30.0
 _FORMAT: Final = 1
 
-Batch = Sequence[int]
 Losses = dict[str, Tensor]
 
 
@@ -43,9 +47,9 @@ class Stage(Protocol):
     """What a stage gives the loop.
 
     ``networks`` hold everything that learns; each of their children is clipped by itself. ``batches(epoch)`` lists the
-    batches of one pass (of indices only the stage understands), the same list whenever asked. ``losses`` has one entry
-    called ``loss`` that is minimised; the others are written down. ``facts`` describe the stage's sizes: a checkpoint
-    of other facts is refused.
+    batches of one pass (of indices only the stage understands), the same list whenever asked. ``losses`` of a batch (or
+    of what `preparing.Preparing` made of it) has one entry called ``loss`` that is minimised; the others are written
+    down. ``facts`` describe the stage's sizes: a checkpoint of other facts is refused.
     """
 
     name: str
@@ -56,21 +60,70 @@ class Stage(Protocol):
 
     def validation(self) -> list[Batch]: ...
 
-    def losses(self, batch: Batch, step: int) -> Losses: ...
+    def losses(self, batch: Any, step: int) -> Losses: ...
 
 
-def train(stage: Stage, plan: Plan, folder: Path, seed: int, *, device: str = "cpu", steps: int | None = None) -> None:
+def train(
+    stage: Stage,
+    plan: Plan,
+    folder: Path,
+    seed: int,
+    *,
+    device: str = "cpu",
+    steps: int | None = None,
+    workers: int = 0,
+) -> None:
     """Trains to ``plan.steps``, from the folder's checkpoint if there is one. ``steps``: stop this run at that step.
 
-    On return ``stage.networks`` holds the averaged weights, in eval mode. Raises `InputError` for a checkpoint of
-    another recipe.
+    ``workers``: processes that prepare batches ahead, where the stage is `Preparing`; the numbers are the same. On
+    return ``stage.networks`` holds the averaged weights, in eval mode. Raises `InputError` for a checkpoint of another
+    recipe.
     """
     stop = min(plan.steps, steps if steps is not None else plan.steps)
-    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+    on_gpu = device.startswith("cuda")
+    with torch.random.fork_rng(devices=[device] if on_gpu else []), _short_products(plan.bf16 and on_gpu):
         trainer = _Trainer(stage, plan, folder, seed, device)
-        trainer.run(stop)
+        trainer.run(stop, workers)
     stage.networks.load_state_dict(trainer.exported())
     stage.networks.eval()
+
+
+@contextmanager
+def _short_products(wanted: bool) -> Iterator[None]:
+    """Within: float32 products that autocast leaves alone may be made of TF32."""
+    before = torch.get_float32_matmul_precision()
+    if wanted:
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@dataclass(frozen=True)
+class _Late:
+    """Losses of the step after which ``step`` are done, on their way from the device."""
+
+    step: int
+    names: tuple[str, ...]
+    values: Tensor
+    ready: torch.cuda.Event | None
+
+    @classmethod
+    def of(cls, losses: Losses, step: int, device: str) -> _Late:
+        values = torch.stack([value.detach().reshape(()).to(device, torch.float32) for value in losses.values()])
+        if values.device.type != "cuda":
+            return cls(step, tuple(losses), values, None)
+        copy = torch.empty(values.shape, pin_memory=True)
+        copy.copy_(values, non_blocking=True)
+        ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        ready.record()
+        return cls(step, tuple(losses), copy, ready)
+
+    def read(self) -> dict[str, float]:
+        if self.ready is not None:
+            self.ready.synchronize()
+        return dict(zip(self.names, self.values.tolist(), strict=True))
 
 
 class _Trainer:
@@ -90,25 +143,38 @@ class _Trainer:
         self.step = 0
         self.epoch, self.epoch_start = 0, 0  # which pass over the data, and the step it began at
         self._restore()
+        self._late: _Late | None = None
+        self._held_back: list[Any] | None = None  # prepared when they are first wanted
+        now = stage.networks.state_dict() if plan.average else {}
+        pairs = [(self.average[name], value) for name, value in now.items()]
+        self._learnt = [(mean, value) for mean, value in pairs if value.is_floating_point()]
+        self._counted = [(mean, value) for mean, value in pairs if not value.is_floating_point()]
 
-    def run(self, stop: int) -> None:
+    def run(self, stop: int, workers: int) -> None:
         if self.step >= stop:
             logger.info("%s: all %d steps are done", self.stage.name, self.step)
             return
         self.stage.networks.train()
+        with closing(self._prepared(stop, workers)) as remaining:
+            self._steps(remaining, stop)
+
+    def _steps(self, remaining: Iterator[Prepared], stop: int) -> None:
         started_s = said_s = time.monotonic()
         first_step = self.step
-        batches = self._batches_of(self.epoch)
-        while self.step < stop:
-            if self.step - self.epoch_start >= len(batches):
-                self.epoch, self.epoch_start = self.epoch + 1, self.step
-                batches = self._batches_of(self.epoch)
-            torch.manual_seed(_seed(self.seed, self.step))
-            losses = self._learn(batches[self.step - self.epoch_start])
+        losses: dict[str, float] = {}
+        for prepared in remaining:
+            self.epoch, self.epoch_start = prepared.job.epoch, prepared.job.epoch_start
+            torch.manual_seed(seed_of(self.seed, self.step))
+            before, self._late = self._late, self._learn(prepared.batch)
+            losses = self._settle(before) or losses
             self.step += 1
-            self._write_losses(losses)
+            is_last = self.step == stop
+            validates, saves = (self.step % every == 0 for every in (self.plan.validate_every, self.plan.save_every))
+            if validates or saves or is_last:  # not before what was learnt last is known to be sound
+                losses = self._settle(self._late) or losses
+                self._late = None
             now_s = time.monotonic()
-            if now_s - said_s > _SAY_EVERY_S or self.step == stop:
+            if now_s - said_s > _SAY_EVERY_S or is_last:
                 said_s = now_s
                 done = self.step - first_step
                 left_s = (now_s - started_s) / done * (stop - self.step)
@@ -116,13 +182,22 @@ class _Trainer:
                 rate = (now_s - started_s) / done
                 text = "%s: step %d of %d, epoch %d: %s; %.2f s a step, %.0f min left"
                 logger.info(text, self.stage.name, self.step, stop, self.epoch, shown, rate, left_s / 60)
-            if self.step % self.plan.validate_every == 0 or self.step == stop:
+            if validates or is_last:
                 self._validate()
-            if self.step % self.plan.save_every == 0 or self.step == stop:
+            if saves or is_last:
                 self._save()
 
     def exported(self) -> dict[str, Tensor]:
         return self.average if self.plan.average else dict(self.stage.networks.state_dict())
+
+    def _prepared(self, stop: int, workers: int) -> Generator[Prepared, None, None]:
+        """What is learnt from in the steps that remain."""
+        ask = self._batches_of
+        if workers and isinstance(self.stage, Preparing):
+            at = self.epoch, self.epoch_start, self.step
+            return prepared_ahead(self.stage, ask, at, stop, self.seed, workers, pin=self.device.startswith("cuda"))
+        jobs = jobs_from(ask, self.epoch, self.epoch_start, self.step, stop)
+        return (Prepared(job, prepare_here(self.stage, job.batch, job.step, self.seed)) for job in jobs)
 
     def _batches_of(self, epoch: int) -> list[Batch]:
         batches = self.stage.batches(epoch)
@@ -130,25 +205,34 @@ class _Trainer:
             raise InputError(f"there is nothing to train the {self.stage.name} on", where=str(self.folder))
         return batches
 
-    def _learn(self, batch: Batch) -> dict[str, float]:
+    def _learn(self, batch: Any) -> _Late:
         for group in self.optimiser.param_groups:
             group["lr"] = self.plan.learning_rate * rate_at(self.step, self.plan)
         self.optimiser.zero_grad(set_to_none=True)
         with self._precision():
             losses = self.stage.losses(batch, self.step)
         losses["loss"].backward()  # type: ignore[no-untyped-call]
-        values = {name: float(value.detach()) for name, value in losses.items()}
-        if not math.isfinite(values["loss"]):
-            raise InputError(
-                f"the loss became {values['loss']} at step {self.step}",
-                where=str(self.folder),
-                hint="lower plan.learning_rate in the recipe and start the stage again",
-            )
+        late = _Late.of(losses, self.step + 1, self.device)
         for part in self.stage.networks.children():
             nn.utils.clip_grad_norm_(part.parameters(), self.plan.clip_norm)
         self.optimiser.step()
         self._update_average()
-        return values
+        return late
+
+    def _settle(self, late: _Late | None) -> dict[str, float]:
+        """Writes down the losses of a step; raises `InputError` if they are none. Empty when there is no such step."""
+        if late is None:
+            return {}
+        losses = late.read()
+        if not math.isfinite(losses["loss"]):
+            raise InputError(
+                f"the loss became {losses['loss']} at step {late.step - 1}",
+                where=str(self.folder),
+                hint="lower plan.learning_rate in the recipe and start the stage again",
+            )
+        rounded = {name: round(value, 6) for name, value in losses.items()}
+        _append(self.folder / LOSSES, {"step": late.step, **rounded})
+        return losses
 
     def _precision(self) -> torch.autocast:
         enabled = self.plan.bf16 and multiplies_fast(torch.bfloat16, self.device)
@@ -157,23 +241,24 @@ class _Trainer:
     @torch.no_grad()
     def _update_average(self) -> None:
         """Running average, with a shorter memory at the beginning."""
-        if not self.plan.average:
-            return
-        decay = min(self.plan.average, (1 + self.step) / (10 + self.step))
-        for name, value in self.stage.networks.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - decay)
-            else:
-                self.average[name].copy_(value)
+        if self._learnt:
+            decay = min(self.plan.average, (1 + self.step) / (10 + self.step))
+            means, values = ([pair[side] for pair in self._learnt] for side in (0, 1))
+            torch._foreach_lerp_(means, values, 1 - decay)
+        for mean, value in self._counted:
+            mean.copy_(value)
 
     @torch.no_grad()
     def _validate(self) -> None:
         """Losses of what is held back, if anything is; then all curves anew."""
-        batches = self.stage.validation()
         self.stage.networks.eval()
+        if self._held_back is None:
+            held_back = enumerate(self.stage.validation())
+            self._held_back = [prepare_here(self.stage, batch, -1 - i, self.seed) for i, batch in held_back]
+        batches = self._held_back
         sums: dict[str, float] = {}
         for number, batch in enumerate(batches):
-            torch.manual_seed(_seed(self.seed, -1 - number))
+            torch.manual_seed(seed_of(self.seed, -1 - number))
             with self._precision():
                 losses = self.stage.losses(batch, self.step)
             for name, value in losses.items():
@@ -185,9 +270,6 @@ class _Trainer:
             shown = ", ".join(f"{name} {value:.4f}" for name, value in sums.items())
             logger.info("%s: step %d, held back: %s", self.stage.name, self.step, shown)
         draw_curves(self.folder / LOSSES, self.folder / CURVES, self.stage.name)
-
-    def _write_losses(self, losses: dict[str, float]) -> None:
-        _append(self.folder / LOSSES, {"step": self.step, **{name: round(value, 6) for name, value in losses.items()}})
 
     def _save(self) -> None:
         state = {
@@ -290,10 +372,6 @@ def _load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise InputError("the checkpoint was written by another version", where=str(path), hint="start the stage again")
     return state
-
-
-def _seed(seed: int, step: int) -> int:
-    return (seed * 1_000_003 + step * 7919 + 12345) % (1 << 62)
 
 
 def _append(path: Path, entry: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from omnitts.models.reading.labels import Alphabet
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.alignment import FloatRow, byte_times, label_times
 from omnitts.training.store import CorpusStore
+from omnitts.training.workers import mapped
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +50,9 @@ class WordTimes:
 
 
 def text_times(
-    folder: Path, corpus: CorpusStore, codes: NDArray[np.int16], texts: Sequence[str]
+    folder: Path, corpus: CorpusStore, codes: NDArray[np.int16], texts: Sequence[str], workers: int = 0
 ) -> list[FloatRow] | list[None]:
-    """For each utterance the code at which each byte of its text (as spoken) is said; computed once.
+    """For each utterance the code at which each byte of its text (as spoken) is said; computed once, by ``workers``.
 
     Kept in ``folder``. None for all when ``folder`` holds no reader.
     """
@@ -64,10 +65,15 @@ def text_times(
         logger.warning("%s holds no %s: nobody knows when each word is spoken", folder, READER)
         return [None] * len(texts)
     times = WordTimes(TextReader.open(folder / READER))
-    found = []
-    for utterance, text in zip(corpus.utterances, texts, strict=True):
-        own = codes[utterance.offset : utterance.offset + utterance.num_codes].tolist()
-        found.append(times.of(own, text, utterance.text, utterance.accent))
+    for accent in {item.accent for item in corpus.utterances}:
+        times.of([0], "a", "a", accent)  # what it opens when it is first wanted, workers shall inherit
+
+    def times_of(place: int) -> FloatRow:
+        item = corpus.utterances[place]
+        own = codes[item.offset : item.offset + item.num_codes].tolist()
+        return times.of(own, texts[place], item.text, item.accent)
+
+    found = mapped(times_of, len(texts), workers)
     aside = folder / f"part-{_TIMES}"
     np.save(aside, np.concatenate(found))
     aside.replace(folder / _TIMES)

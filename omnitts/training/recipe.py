@@ -88,6 +88,7 @@ class FlowRecipe:
     prompt_most: float = 0.4
     streaming_share: float = 0.5
     longest_s: float = 12.0
+    other_prompt_share: float = 0.0  # of the rows with a prompt have the end of another clip of the speaker as theirs
     speaker_share: float = 0.0  # no speaker has more than this share of what all others say in a pass; 0: as they come
 
 
@@ -133,6 +134,7 @@ class SpeechLmRecipe:
     pre_pad: int = 4
     dropout: float = 0.1
     own_share: float = 0.0  # of the rows are, in the input, what the model itself would have said there
+    own_from: float = 0.0  # share of the plan from which on own_share and spelling_weight act: before, it says nothing
     joined_share: float = 0.35  # of the examples are several utterances in a row, most of more than one chunk
     joined_most: int = 6
     reference_s: tuple[float, float] = (2.0, 10.0)
@@ -199,26 +201,37 @@ CPU: Final = Recipe(
     ),
     text=TextRecipe(vocabulary=2048, dropout=0.08),
 )
-GPU: Final = Recipe(
-    tokenizer=TokenizerRecipe(Plan(10_000, 600.0, 1e-3, warmup_steps=1000, average=0.9995), width=320, blocks=8),
-    speaker=SpeakerRecipe(Plan(6000, 400.0, 1e-3, average=0.9995), width=256),
-    flow=FlowRecipe(
-        Plan(40_000, 400.0, 6e-4, warmup_steps=1000, average=0.9995),
-        output_size=256,
-        input_size=256,
-        num_mid_blocks=8,
-        prior=AVERAGE_VOICE,
-        prior_weight=1.0,
+GPU: Final = replace(  # more and larger steps, and a speech LM of twice the size
+    CPU,
+    tokenizer=replace(CPU.tokenizer, plan=Plan(10_000, 240.0, 1.5e-3, average=0.999, bf16=True, save_every=1000)),
+    speaker=replace(CPU.speaker, plan=Plan(5000, 240.0, 1e-3, average=0.999, bf16=True, save_every=1000)),
+    flow=replace(
+        CPU.flow, plan=Plan(20_000, 200.0, 1e-3, warmup_steps=500, average=0.999, bf16=True, save_every=1000)
     ),
-    vocoder=VocoderRecipe(Plan(150_000, 32.0, 5e-4, average=0.9995), adversarial_from=50_000, base_channels=256),
-    speech_lm=SpeechLmRecipe(
-        Plan(20_000, 1200.0, 8e-4, warmup_steps=1000, weight_decay=0.05, average=0.9995),
+    vocoder=replace(
+        CPU.vocoder,
+        plan=Plan(30_000, 48.0, 8e-4, average=0.999, bf16=True, save_every=1000),
+        fused=False,
+        adversarial_from=5000,
+        discriminator_channels=24,
+    ),
+    speech_lm=replace(
+        CPU.speech_lm,
+        plan=Plan(
+            40_000, 300.0, 1e-3, warmup_steps=1000, weight_decay=0.05, average=0.9995, bf16=True, save_every=2000,
+            validate_every=2500,
+        ),
+        hidden_size=512,
+        intermediate_size=1024,
         num_layers=8,
-        hidden_size=448,
-        num_heads=7,
-        num_kv_heads=7,
+        num_heads=8,
+        num_kv_heads=2,
+        speaker_share=0.0,
+        own_share=0.3,
+        own_from=0.6,
+        spelling_weight=2.0,
     ),
-)
+)  # fmt: skip
 _TOY_PLAN: Final = Plan(16, 6.0, 3e-3, warmup_steps=2, save_every=8, validate_every=8)
 TOY: Final = Recipe(
     tokenizer=TokenizerRecipe(_TOY_PLAN, (4, 4, 4), width=32, blocks=1, reader_blocks=1, mel_blocks=1),

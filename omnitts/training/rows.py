@@ -1,24 +1,31 @@
 """Rows to learn from: a voice's prompt, then text and codes exactly as they would stand there after speaking.
 
-The prompt is built by the checkpoint's own `PromptBuilder`; everything behind it by driving a real `TextFeed` with the
-codes a perfect model would choose, so the chunk rules exist once. Of each chunk the first rows (`pre_pad`) are silent:
-the text is that far ahead of the sound. Knows no files and no networks.
+The prompt is built by the checkpoint's own `PromptBuilder`. Where chunks end is asked of `feed_table.schedule`; within
+a chunk all rows are written down at once, as a `TextFeed` makes them of the codes a perfect model would choose (its
+plain twin, which the tests drive: row by row it takes ten times as long). Of each chunk the first rows (`pre_pad`) are
+silent: the text is that far ahead of the sound. Knows no files and no networks.
+Letters: T rows, K codes per row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from omnitts.models.mgm_omni.text_feed import Row, TextFeed
+from omnitts.models.mgm_omni.feed_table import GOES_ON, schedule
+from omnitts.models.mgm_omni.text_feed import NARRATION, ROWS_PER_TEXT_TOKEN
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
 
-_NO_LIMIT: Final = 1 << 30
+IntArray = NDArray[np.int64]
+
 UNKNOWN: Final = -100  # where nobody knows which text token is spoken
 
 
@@ -31,16 +38,18 @@ class SpokenText:
 
     text_ids: tuple[int, ...]
     codes: tuple[int, ...]
-    said: tuple[int, ...] = ()
+    said: Sequence[int] | IntArray = ()
     spelling: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class SpokenRows:
-    """Rows, and of each the text id that its sound says, or UNKNOWN; the labels of all sounds, if they are known."""
+    """``rows`` (T, 1 + K), and of each in ``said`` (T,) the text id that its sound says, or UNKNOWN; the labels of all
+    sounds, if they are known.
+    """
 
-    rows: list[Row]
-    said: list[int]
+    rows: IntArray
+    said: IntArray
     spelling: tuple[int, ...] = ()
 
 
@@ -58,6 +67,14 @@ class Example:
     spellings: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """``ids`` that are heard; ``num_taken``: of the text's ids, blanks left out at the chunk's start included."""
+
+    ids: tuple[int, ...]
+    num_taken: int
+
+
 def spoken_rows(
     vocabulary: SpeechVocabulary, pieces: Sequence[SpokenText], pre_pad: int, pause_codes: Sequence[int] = ()
 ) -> SpokenRows | None:
@@ -67,45 +84,47 @@ def spoken_rows(
     feed would close a chunk inside an utterance (nobody knows which codes belong to which half), or would give a chunk
     up (eight rows a text token, a long silence).
     """
-    text_ids = [token for piece in pieces for token in piece.text_ids]
-    lengths = chunk_lengths(vocabulary, text_ids)
-    groups = _grouped(pieces, lengths)
+    chunks = _chunks(vocabulary, [token for piece in pieces for token in piece.text_ids])
+    groups = _grouped(pieces, [chunk.num_taken for chunk in chunks])
     if groups is None:
         return None
-    feed = TextFeed(vocabulary, text_ids, max_rows=_NO_LIMIT)
-    pads = (vocabulary.speech_pad,) * vocabulary.codes_per_row
     pauses = iter(pause_codes)
-    rows: list[Row] = []
-    said: list[int] = []
-    for group in groups:
+    rows: list[IntArray] = []
+    said: list[IntArray] = []
+    for number, (chunk, group) in enumerate(zip(chunks, groups, strict=True)):
         codes, heard = _joined(group, pauses, vocabulary)
-        chunk = _chunk(feed, vocabulary, codes, pre_pad)
-        rows += chunk
-        said += [*[UNKNOWN] * pre_pad, *_by_row(heard, vocabulary.codes_per_row), *[UNKNOWN] * len(chunk)][: len(chunk)]
-        rows.append(feed.next_row(pads))  # the separator
-        said.append(UNKNOWN)
-    rows.append(feed.next_row(pads))
-    said.append(UNKNOWN)
+        own = _chunk_rows(vocabulary, chunk.ids, codes, pre_pad, is_first=number == 0)
+        if own is None:
+            return None
+        own[-1, 0] = vocabulary.audio_end if number == len(chunks) - 1 else vocabulary.audio_sep
+        rows.append(own)
+        said.append(np.full(len(own), UNKNOWN))
+        by_row = _by_row(heard, vocabulary.codes_per_row)
+        said[-1][pre_pad : pre_pad + len(by_row)] = by_row
+    rows.append(np.array([[vocabulary.text_eos, *[vocabulary.speech_pad] * vocabulary.codes_per_row]]))
+    said.append(np.array([UNKNOWN]))
     known = all(piece.spelling for piece in pieces)
     spelling = tuple(label for piece in pieces for label in piece.spelling) if known else ()
-    return None if feed.failures or not feed.is_finished else SpokenRows(rows, said, spelling)
+    return SpokenRows(np.concatenate(rows), np.concatenate(said), spelling)
 
 
 def chunk_lengths(vocabulary: SpeechVocabulary, text_ids: Sequence[int]) -> list[int]:
     """How many text tokens each chunk takes, blanks left out at its start included; empty: nothing to say."""
-    feed = TextFeed(vocabulary, text_ids, max_rows=_NO_LIMIT)
-    ends = (vocabulary.speech_eos,) * vocabulary.codes_per_row
-    marks = (vocabulary.audio_sep, vocabulary.audio_end)
-    lengths, at = [0], 0
-    while not feed.is_finished:
-        text = feed.next_row(ends)[0]
-        if text in marks:
-            lengths.append(0)
-        elif text not in (vocabulary.text_pad, vocabulary.text_eos):
-            taken = text_ids.index(text, at) + 1 - at
-            lengths[-1] += taken
-            at += taken
-    return [length for length in lengths if length]
+    return [chunk.num_taken for chunk in _chunks(vocabulary, text_ids)]
+
+
+def _chunks(vocabulary: SpeechVocabulary, text_ids: Sequence[int]) -> list[_Chunk]:
+    text = schedule(vocabulary, text_ids)
+    found: list[_Chunk] = []
+    first = at = 0
+    for place, closes in enumerate(text.closes):
+        if closes == GOES_ON:
+            continue
+        ids = text.ids[first : place + 1]
+        end = text_ids.index(ids[0], at) + len(ids)
+        found.append(_Chunk(ids, end - at))
+        first, at = place + 1, end
+    return found
 
 
 def _grouped(pieces: Sequence[SpokenText], lengths: Sequence[int]) -> list[list[SpokenText]] | None:
@@ -125,51 +144,83 @@ def _grouped(pieces: Sequence[SpokenText], lengths: Sequence[int]) -> list[list[
 
 def _joined(
     group: Sequence[SpokenText], pauses: Iterator[int], vocabulary: SpeechVocabulary
-) -> tuple[list[int], list[int]]:
+) -> tuple[IntArray, IntArray]:
     """The codes of a chunk, and the text id said at each."""
-    codes: list[int] = []
-    said: list[int] = []
+    codes: list[Sequence[int]] = []
+    said: list[Sequence[int] | IntArray] = []
     for number, piece in enumerate(group):
         pause = next(pauses, 0) if number else 0
-        codes += [vocabulary.silence_code] * pause
-        codes += piece.codes
-        said += [UNKNOWN] * pause
-        said += piece.said or [UNKNOWN] * len(piece.codes)
-    return codes, said
+        codes += [(vocabulary.silence_code,) * pause, piece.codes]
+        said += [(UNKNOWN,) * pause, piece.said if len(piece.said) else (UNKNOWN,) * len(piece.codes)]
+    return _all_of(codes), _all_of(said)
 
 
-def _chunk(feed: TextFeed, vocabulary: SpeechVocabulary, codes: list[int], pre_pad: int) -> list[Row]:
-    """Rows of one chunk up to its eos row: silent rows, the codes, silence while text is left, eos."""
+def _all_of(parts: Sequence[Sequence[int] | IntArray]) -> IntArray:
+    return np.concatenate([np.asarray(part, np.int64) for part in parts])
+
+
+def _chunk_rows(
+    vocabulary: SpeechVocabulary, ids: Sequence[int], codes: IntArray, pre_pad: int, *, is_first: bool
+) -> IntArray | None:
+    """(T, 1 + K) of one chunk: silent rows, the codes, silence while text is left, eos, a separator without its mark.
+
+    None where the feed would give it up.
+    """
     K = vocabulary.codes_per_row
-    filled = codes + [vocabulary.silence_code] * (-len(codes) % K)
-    wanted = [(vocabulary.speech_pad,) * K] * pre_pad
-    wanted += [tuple(filled[at : at + K]) for at in range(0, len(filled), K)]
-    ends, silence = (vocabulary.speech_eos,) * K, (vocabulary.silence_code,) * K
-    rows: list[Row] = []
-    while not rows or rows[-1][1:] != ends:
-        row = feed.next_row(wanted[len(rows)] if len(rows) < len(wanted) else ends)
-        if row[1:] == ends and row[0] != vocabulary.text_pad:  # the sound is over, the text is not
-            row = (row[0], *silence)
-        rows.append(row)
+    filled = np.full((-(-len(codes) // K), K), vocabulary.silence_code)
+    filled.reshape(-1)[: len(codes)] = codes
+    sound_end = pre_pad + len(filled)
+    eos = max(sound_end, len(ids))
+    before = 0 if is_first else 1  # the feed counts the separator in front
+    if eos + before > ROWS_PER_TEXT_TOKEN * len(ids) or _is_blank_for_long(vocabulary, filled, len(ids) - pre_pad):
+        return None
+    rows = np.full((eos + 2, 1 + K), vocabulary.speech_pad)
+    rows[: len(ids), 0] = ids
+    rows[len(ids) : eos + 1, 0] = vocabulary.text_pad
+    rows[pre_pad:sound_end, 1:] = filled
+    rows[sound_end:eos, 1:] = vocabulary.silence_code
+    rows[eos, 1:] = vocabulary.speech_eos
     return rows
 
 
-def _by_row(heard: Sequence[int], codes_per_row: int) -> Sequence[int]:
+def _is_blank_for_long(vocabulary: SpeechVocabulary, codes: IntArray, text_end: int) -> bool:
+    """Whether a run of blank rows of codes (T, K) is too long where no text is left, from row ``text_end`` on."""
+    blank = _blank_table(vocabulary.blank_codes, vocabulary.codebook_size)[codes].sum(axis=1) >= codes.shape[1] - 1
+    places = np.arange(len(codes))
+    runs = places - np.maximum.accumulate(np.where(blank, -1, places))
+    return bool((runs[max(text_end, 0) :] > NARRATION.blank_limit).any())
+
+
+@cache
+def _blank_table(blank_codes: frozenset[int], size: int) -> NDArray[np.bool_]:
+    table = np.zeros(size, bool)
+    table[sorted(blank_codes)] = True
+    return table
+
+
+def _by_row(heard: IntArray, codes_per_row: int) -> IntArray:
     """Of the ids said at each code, those in the middle of each row."""
     return heard[codes_per_row // 2 :: codes_per_row]
+
+
+def prompt_said(prompt_rows: Tensor, reference_said: Sequence[int] | IntArray) -> Tensor:
+    """(P,) the text id that the sound of each row of a prompt (P, 1 + K) says, given those at the reference's codes."""
+    said = torch.full((len(prompt_rows),), UNKNOWN)
+    if len(reference_said):
+        sounding = (prompt_rows[:, 1:] != prompt_rows[0, 1:]).all(dim=-1).nonzero().flatten()[:-1]  # less the eos row
+        heard = _by_row(np.asarray(reference_said, np.int64), prompt_rows.shape[1] - 1)[: len(sounding)]
+        said[sounding[: len(heard)]] = torch.from_numpy(heard.copy())
+    return said
 
 
 def example(
     prompt_rows: Tensor,
     spoken: SpokenRows,
-    reference_said: Sequence[int] = (),
+    said_in_prompt: Tensor | None = None,
     reference_spelling: tuple[int, ...] = (),
 ) -> Example:
-    """Prompt (P, 1 + K) and what follows it as one sequence. ``reference_said``: ids said at the reference's codes."""
-    rows = torch.cat((prompt_rows, torch.tensor(spoken.rows, dtype=torch.int64)))
-    said = torch.tensor([*[UNKNOWN] * len(prompt_rows), *spoken.said])
-    if reference_said:
-        sounding = (prompt_rows[:, 1:] != prompt_rows[0, 1:]).all(dim=-1).nonzero().flatten()[:-1]  # less the eos row
-        heard = _by_row(reference_said, prompt_rows.shape[1] - 1)[: len(sounding)]
-        said[sounding[: len(heard)]] = torch.tensor(heard)
+    """Prompt (P, 1 + K) and what follows it as one sequence. ``said_in_prompt`` (P,) as of `prompt_said`."""
+    rows = torch.cat((prompt_rows, torch.from_numpy(spoken.rows)))
+    before = prompt_said(prompt_rows, ()) if said_in_prompt is None else said_in_prompt
+    said = torch.cat((before, torch.from_numpy(spoken.said)))
     return Example(rows, len(prompt_rows), said, (reference_spelling, spoken.spelling))

@@ -17,7 +17,7 @@ from typing import Final
 import torch
 import torch.nn.functional as F
 from rapidfuzz.distance import Levenshtein
-from torch import Tensor, nn
+from torch import Tensor
 
 from omnitts.models.reading.code_reader import CodeReader
 from omnitts.models.reading.conv_stack import inside_mask
@@ -36,20 +36,42 @@ class Stretch:
     labels: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Stretches:
+    """S of them: ``rows`` (S, R), padded; ``labels`` (L,), of one behind the other. How many each has is known without
+    asking a device; ``lengths`` (S,) tells ``num_rows`` once more, on the device of ``rows``.
+    """
+
+    rows: Tensor
+    labels: Tensor
+    num_rows: tuple[int, ...]
+    num_labels: tuple[int, ...]
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, found: Sequence[Stretch]) -> Stretches:
+        num_rows = tuple(len(stretch.rows) for stretch in found)
+        rows = torch.zeros(len(found), max(num_rows, default=0), dtype=torch.int64)
+        for row, stretch in zip(rows, found, strict=True):
+            row[: len(stretch.rows)] = stretch.rows
+        labels = torch.tensor([label for stretch in found for label in stretch.labels], dtype=torch.int64)
+        num_labels = tuple(len(stretch.labels) for stretch in found)
+        return cls(rows, labels, num_rows, num_labels, torch.tensor(num_rows, dtype=torch.int64))
+
+
 def stretches(examples: list[Example], known: Tensor, wanted: Tensor, num_codes: int) -> list[Stretch]:
     """Which of the N ``known`` (B, T) positions sound one after the other, and what they spell: the reference of each
     example and what is spoken behind it. ``wanted`` (N, K): their codes; those from ``num_codes`` on make no sound.
     """
-    sounds = (wanted < num_codes).all(dim=-1)
-    row, place = known.nonzero(as_tuple=True)  # in the order of the N
+    sounds = (wanted < num_codes).all(dim=-1).numpy()
+    ends = known.sum(dim=1).cumsum(dim=0).tolist()
     found = []
-    for number, item in enumerate(examples):
-        own = sounds & (row == number)
-        in_prompt = place + 1 < item.num_prompt
+    for item, own_known, first, end in zip(examples, known.numpy(), [0, *ends], ends, strict=False):
+        own, in_prompt = sounds[first:end], own_known.nonzero()[0] + 1 < item.num_prompt
         for part, labels in zip((own & in_prompt, own & ~in_prompt), item.spellings, strict=True):
-            rows = part.nonzero().flatten()
+            rows = part.nonzero()[0]
             if labels and len(rows):
-                found.append(Stretch(rows, labels))
+                found.append(Stretch(torch.from_numpy(rows + first), labels))
     return found
 
 
@@ -61,25 +83,24 @@ class SpellingLoss:
         quantiser = reader.quantiser
         self._rounded = quantiser.rounded_of(torch.arange(quantiser.num_codes, device=quantiser.bases.device))
 
-    def __call__(self, logits: Tensor, stretches: Sequence[Stretch], *, draws: bool) -> dict[str, Tensor]:
+    def __call__(self, logits: Tensor, spoken: Stretches, *, draws: bool) -> dict[str, Tensor]:
         """Of logits (N, K, V): ``spelling``, the loss per label. ``draws``: codes are drawn as in speaking.
 
         Else they are the likeliest, and ``misread``, the share of labels that the reader gets wrong, is told as well.
         """
         rounded = self._chosen(logits, draws)  # (N, K, d)
-        spoken = [rounded[stretch.rows].flatten(0, 1) for stretch in stretches]
-        lengths = torch.tensor([len(codes) for codes in spoken], device=logits.device)
-        padded = nn.utils.rnn.pad_sequence(spoken, batch_first=True)  # (S, codes, d)
+        (S, R), (_, K, d) = spoken.rows.shape, rounded.shape
+        padded = rounded.index_select(0, spoken.rows.flatten()).view(S, R * K, d)
         with torch.autocast(logits.device.type, enabled=False):
-            read = self._reader(padded, inside_mask(lengths, padded.shape[1])).log_softmax(-1)
-        labels = torch.tensor([label for stretch in stretches for label in stretch.labels], device=logits.device)
-        sizes = torch.tensor([len(stretch.labels) for stretch in stretches], device=logits.device)
-        loss = F.ctc_loss(read.transpose(0, 1), labels, lengths, sizes, reduction="sum", zero_infinity=True)
-        losses = {"spelling": loss / len(labels)}
+            read = self._reader(padded, inside_mask(K * spoken.lengths, R * K)).log_softmax(-1)
+        lengths, sizes = K * torch.tensor(spoken.num_rows), torch.tensor(spoken.num_labels)  # on the CPU: no one waits
+        loss = F.ctc_loss(read.transpose(0, 1), spoken.labels, lengths, sizes, reduction="sum", zero_infinity=True)
+        losses = {"spelling": loss / len(spoken.labels)}
         if not draws:
-            rows = zip(read.argmax(-1).tolist(), lengths.tolist(), stretches, strict=True)
-            wrong = sum(Levenshtein.distance(unblank(row[:size]), own.labels) for row, size, own in rows)
-            losses["misread"] = torch.tensor(wrong / len(labels))
+            labels = torch.split(spoken.labels.cpu(), list(spoken.num_labels))
+            rows = zip(read.argmax(-1).tolist(), lengths.tolist(), labels, strict=True)
+            wrong = sum(Levenshtein.distance(unblank(row[:size]), own.tolist()) for row, size, own in rows)
+            losses["misread"] = torch.tensor(wrong / len(spoken.labels))
         return losses
 
     def _chosen(self, logits: Tensor, draws: bool) -> Tensor:

@@ -57,12 +57,12 @@ class TakesOptions:
     texts_at_once: int = 8
 
 
-def make_takes(run: RunFolder, hours: float, options: TakesOptions, *, device: str = "cpu") -> float:
+def make_takes(run: RunFolder, hours: float, options: TakesOptions, *, device: str = "cpu", workers: int = 0) -> float:
     """Adds ``hours`` of takes to those that are there; returns the hours that there are then.
 
     Raises `InputError` when the speech LM has no weights yet, or its takes are so bad that none is kept.
     """
-    corpus, recipe, path = open_lm_corpus(run, for_takes=True), run.recipe(), run.root / FOLDER / TAKES
+    corpus, recipe, path = open_lm_corpus(run, for_takes=True, workers=workers), run.recipe(), run.root / FOLDER / TAKES
     model = _open_model(run, corpus, device)
     mend_takes(path)
     already = read_takes(path)

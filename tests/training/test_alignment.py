@@ -63,4 +63,4 @@ def test_unknown_times_are_spread_evenly() -> None:
 
 def test_each_code_says_the_token_that_began_last() -> None:
     said = token_at_codes([2.0, 4.0], [7, 8], 14, UNKNOWN)
-    assert said == (*[UNKNOWN] * 2, 7, 7, *[8] * 7, *[UNKNOWN] * 3)
+    assert said.tolist() == [*[UNKNOWN] * 2, 7, 7, *[8] * 7, *[UNKNOWN] * 3]

@@ -9,7 +9,7 @@ import torch
 
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.qwen3 import StepContext
-from omnitts.training.guide import Guide
+from omnitts.training.guide import Guide, told_places
 from omnitts.training.lm_pass import row_states
 from omnitts.training.rows import UNKNOWN
 from omnitts.training.run_folder import RunFolder
@@ -56,7 +56,7 @@ def test_what_it_teaches_are_the_models_own_weights(model: SpeechLM) -> None:
     rows = rows_of([40, 41, 42, 43, 44, 45])
     said = torch.tensor([[UNKNOWN, UNKNOWN, 40, 40, 41, 42, 43]])
     states = row_states(model, rows)
-    first = guide.loss(states.backbone, rows, said)
+    first = guide.loss(states.backbone, rows, said, told_places(said))
     first.backward()
     attention = model.model.layers[0].self_attn
     for weight in (attention.q_proj.weight, attention.k_proj.weight, model.model.embed_tokens.weight):
@@ -65,7 +65,7 @@ def test_what_it_teaches_are_the_models_own_weights(model: SpeechLM) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(30):
         optimiser.zero_grad()
-        loss = guide.loss(row_states(model, rows).backbone, rows, said)
+        loss = guide.loss(row_states(model, rows).backbone, rows, said, told_places(said))
         loss.backward()
         optimiser.step()
     assert float(loss) < 0.5 * float(first)

@@ -18,7 +18,7 @@ from omnitts.models.mgm_omni.text_feed import TextFeed
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary, build_vocabulary
 from omnitts.training.lm_pass import collate
 from omnitts.training.recipe import TOY
-from omnitts.training.rows import UNKNOWN, SpokenText, chunk_lengths, example, spoken_rows
+from omnitts.training.rows import UNKNOWN, SpokenText, chunk_lengths, example, prompt_said, spoken_rows
 from omnitts.training.speech_lm import mouth_settings
 from omnitts.training.text_tokenizer import TextCoder, train_text_tokenizer
 from tests.training.toys import TEXTS
@@ -59,7 +59,7 @@ def test_one_utterance_is_what_the_feed_makes(language: tuple[SpeechVocabulary, 
     spoken = piece(coder, TEXTS[0], 101)
     made = spoken_rows(vocabulary, [spoken], PRE_PAD)
     assert made is not None
-    rows = made.rows
+    rows = [tuple(row) for row in made.rows.tolist()]
     prompt = prompts.build(TEXTS[0], TEXTS[1], list(range(20)))
     assert replay(vocabulary, prompt.text_ids, rows) == rows
     assert [row[1:] for row in rows[:PRE_PAD]] == [(vocabulary.speech_pad,) * 4] * PRE_PAD
@@ -73,7 +73,7 @@ def test_several_chunks(language: tuple[SpeechVocabulary, PromptBuilder, TextCod
     pieces = [piece(coder, text if i == 0 else f" {text}", 60 + i) for i, text in enumerate(texts)]
     made = spoken_rows(vocabulary, pieces, PRE_PAD, [3] * 12)
     assert made is not None
-    rows = made.rows
+    rows = [tuple(row) for row in made.rows.tolist()]
     text_ids = prompts.text_ids(" ".join(texts))
     assert text_ids == tuple(token for item in pieces for token in item.text_ids)
     assert replay(vocabulary, text_ids, rows) == rows
@@ -88,7 +88,7 @@ def test_text_longer_than_its_sound_is_waited_for(language: tuple[SpeechVocabula
     vocabulary, _, coder = language
     made = spoken_rows(vocabulary, [piece(coder, TEXTS[1], 8)], PRE_PAD)
     assert made is not None
-    rows = made.rows
+    rows = [tuple(row) for row in made.rows.tolist()]
     codes = speech_codes(torch.tensor(rows), vocabulary, PRE_PAD)
     assert (codes[8:] == vocabulary.silence_code).all()
     assert sum(row[0] not in (vocabulary.text_pad, vocabulary.audio_end, vocabulary.text_eos) for row in rows) == len(
@@ -118,14 +118,15 @@ def test_any_rows_are_the_feeds_own(
     pieces = [piece(coder, TEXTS[text] if i == 0 else f" {TEXTS[text]}", n) for i, (text, n) in enumerate(said)]
     made = spoken_rows(vocabulary, pieces, PRE_PAD, [2] * len(pieces))
     if made is not None:
-        assert replay(vocabulary, [token for item in pieces for token in item.text_ids], made.rows) == made.rows
+        rows = [tuple(row) for row in made.rows.tolist()]
+        assert replay(vocabulary, [token for item in pieces for token in item.text_ids], rows) == rows
 
 
 def test_targets_are_the_next_rows_codes(language: tuple[SpeechVocabulary, PromptBuilder, TextCoder]) -> None:
     vocabulary, prompts, coder = language
     made = spoken_rows(vocabulary, [piece(coder, TEXTS[0], 40)], PRE_PAD)
     assert made is not None
-    rows = made.rows
+    rows = [tuple(row) for row in made.rows.tolist()]
     prompt = prompts.voice_rows(TEXTS[1], list(range(20)))
     long = example(torch.cat([prompt, prompt]), made)
     inputs, targets, _ = collate([example(prompt, made), long])
@@ -142,12 +143,13 @@ def test_rows_know_what_their_sound_says(language: tuple[SpeechVocabulary, Promp
     first = replace(first, said=tuple(range(40)))
     made = spoken_rows(vocabulary, [first, second], PRE_PAD, [4])
     assert made is not None
-    assert len(made.said) == len(made.rows)
-    assert made.said[: PRE_PAD + 11] == [UNKNOWN] * PRE_PAD + list(range(2, 40, 4)) + [UNKNOWN]
-    assert set(made.said[PRE_PAD + 10 :]) == {UNKNOWN}
+    said = made.said.tolist()
+    assert len(said) == len(made.rows)
+    assert said[: PRE_PAD + 11] == [UNKNOWN] * PRE_PAD + list(range(2, 40, 4)) + [UNKNOWN]
+    assert set(said[PRE_PAD + 10 :]) == {UNKNOWN}
     prompt = prompts.voice_rows(TEXTS[1], list(range(20)))
-    item = example(prompt, made, tuple(range(100, 120)))
-    assert item.said[len(prompt) :].tolist() == made.said
+    item = example(prompt, made, prompt_said(prompt, range(100, 120)))
+    assert item.said[len(prompt) :].tolist() == said
     sounding = (prompt[:, 1:] != vocabulary.speech_pad).all(dim=-1)
     assert item.said[: len(prompt)][sounding].tolist() == [102, 106, 110, 114, 118, UNKNOWN]
     assert (item.said[: len(prompt)][~sounding] == UNKNOWN).all()
@@ -163,5 +165,5 @@ def test_the_reference_may_be_learnt_too(language: tuple[SpeechVocabulary, Promp
     sounding = (prompt[1:, 1:] != vocabulary.speech_pad).any(dim=-1)
     assert torch.equal(learnt[sounding], prompt[1:, 1:][sounding])
     assert (learnt[~sounding] == -100).all()
-    assert torch.equal(targets[0, len(prompt) - 1 :], torch.tensor(made.rows)[:, 1:])
+    assert torch.equal(targets[0, len(prompt) - 1 :], torch.from_numpy(made.rows)[:, 1:])
     assert said.shape[1] == targets.shape[1] + 1

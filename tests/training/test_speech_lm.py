@@ -23,6 +23,7 @@ from omnitts.training.recipe import TOY, SpeechLmRecipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speech_lm import new_model, open_language, spoken
 from omnitts.training.speech_lm_stage import SpeechLmStage
+from omnitts.training.spelling_loss import SpellingLoss
 from omnitts.training.store import CorpusStore
 from omnitts.training.tokenizer import read_codes
 
@@ -72,7 +73,7 @@ def test_every_weight_learns(toy_run: RunFolder) -> None:
     _, config, *_ = open_language(toy_run)
     model = new_model(config, 0).train()
     stage = SpeechLmStage(model, data_of(toy_run), set(), TOY.speech_lm, 0)
-    stage.losses(stage.batches(0)[0], 0)["loss"].backward()
+    stage.losses(stage.prepare(stage.batches(0)[0], 0), 0)["loss"].backward()
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
 
 
@@ -84,9 +85,34 @@ def test_a_batch_without_a_usable_example_is_no_loss(toy_run: RunFolder) -> None
     hopeless = LmData(endless, voices, prompts, vocabulary, coder, SIZES, 0.0, config.dropped_rows)
     assert hopeless.example(0, "0") is None
     stage = SpeechLmStage(new_model(config, 0).train(), hopeless, set(), TOY.speech_lm, 0)
-    loss = stage.losses([0, 1], 0)["loss"]
+    loss = stage.losses(stage.prepare([0, 1], 0), 0)["loss"]
     loss.backward()
     assert loss.item() == 0
+
+
+def test_a_padded_batch_is_worth_what_its_examples_are(toy_run: RunFolder) -> None:
+    """What is known of lengths beforehand leaves no padding in any loss, the spelling and the guide included."""
+    corpus = CorpusStore(toy_run.corpus)
+    texts = [spoken(utterance.text, utterance.accent) for utterance in corpus.utterances]
+    times = text_times(toy_run.root / "tokenizer", corpus, read_codes(toy_run, corpus), texts)
+    data = data_of(toy_run)
+    data.utterances = [
+        replace(item, byte_codes=own, spelling=(1, 2, 3)) for item, own in zip(data.utterances, times, strict=True)
+    ]
+    _, config, *_ = open_language(toy_run)
+    reader = TextReader.open(toy_run.root / "tokenizer" / READER).codes
+    sizes = replace(TOY.speech_lm, learn_reference=True, guide_weight=0.5, spelling_weight=1.0)
+    stage = SpeechLmStage(new_model(config, 0), data, set(), sizes, 0, spelling=SpellingLoss(reader))
+    stage.networks.eval()
+    parts = [stage.prepare([number], 0) for number in (0, 5)]
+    both = stage.prepare([0, 5], 0)
+    assert both is not None
+    losses = stage.losses(both, 0)
+    for name, place in (("codes", "learnt"), ("spelling", "labels")):
+        sizes_of = [len(getattr(part.on("cpu"), place)) for part in parts if part is not None]
+        apart = [float(stage.losses(part, 0)[name].detach()) for part in parts]
+        mean = sum(size * value for size, value in zip(sizes_of, apart, strict=True)) / sum(sizes_of)
+        assert float(losses[name].detach()) == pytest.approx(mean, rel=1e-4)
 
 
 def test_a_speaker_with_many_hours_does_not_outweigh_the_others(toy_run: RunFolder) -> None:
@@ -154,13 +180,16 @@ def test_the_guide_knows_when_words_are_spoken(toy_run: RunFolder) -> None:
     assert [len(own) for own in times if own is not None] == [len(text.encode()) for text in texts]
     again = text_times(folder, corpus, codes, texts)
     assert all(np.array_equal(one, two) for one, two in zip(times, again, strict=True))
+    (folder / "times.npy").unlink()
+    shared_out = text_times(folder, corpus, codes, texts, workers=2)
+    assert all(np.array_equal(one, two) for one, two in zip(times, shared_out, strict=True))
     data = data_of(toy_run)
     data.utterances = [replace(item, byte_codes=own) for item, own in zip(data.utterances, times, strict=True)]
     _, config, *_ = open_language(toy_run)
     model = new_model(config, 0).train()
     sizes = replace(TOY.speech_lm, dropout=0.0, learn_reference=True, guide_weight=0.5)
     stage = SpeechLmStage(model, data, set(), sizes, 0)
-    losses = stage.losses(stage.batches(0)[0], 0)
+    losses = stage.losses(stage.prepare(stage.batches(0)[0], 0), 0)
     assert float(losses["loss"]) == pytest.approx(float(losses["codes"]) + 0.5 * float(losses["guide"]))
     losses["guide"].backward()
     assert model.model.layers[0].self_attn.q_proj.weight.grad is not None
@@ -219,7 +248,7 @@ def test_the_models_own_codes_take_the_place_of_sounds_alone(
         sizes = replace(TOY.speech_lm, own_share=share)
         stage = SpeechLmStage(new_model(config, 0).train(), data_of(toy_run), set(), sizes, 0)
         torch.manual_seed(0)
-        return stage._with_own_codes(inputs, targets)
+        return stage._with_own_codes(inputs, stage._own_places(targets))
 
     own = changed(1.0)
     assert torch.equal(own[..., 0], inputs[..., 0])
@@ -238,7 +267,7 @@ def test_an_example_knows_how_its_sounds_are_spelled(toy_run: RunFolder) -> None
         reference, said = item.spellings
         assert reference == (choice.reference + 1, 40)
         assert said in {tuple(label for own in choice.spoken for label in (own + 1, 40)), (place + 1, 40)}
-    data.utterances = [replace(item, spelling=()) for item in data.utterances]
+    data = data_of(toy_run)
     unknown = [data.example(place, "0") for place in range(12)]
     assert {item.spellings for item in unknown if item is not None} == {((), ())}
 

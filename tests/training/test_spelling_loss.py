@@ -12,7 +12,7 @@ from omnitts.models.reading.labels import unblank
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.rows import Example
 from omnitts.training.run_folder import RunFolder
-from omnitts.training.spelling_loss import SpellingLoss, Stretch, drawn, stretches
+from omnitts.training.spelling_loss import SpellingLoss, Stretch, Stretches, drawn, stretches
 
 K = 4
 CODES = 64  # of the toy tokenizer
@@ -37,19 +37,21 @@ def test_it_hears_what_the_reader_reads(reader: CodeReader) -> None:
     says = tuple(unblank(read[0].argmax(-1).tolist())) or (1,)
     loss = SpellingLoss(reader)
     for draws in (False, True):
-        judged = loss(sure_of(codes), [Stretch(torch.arange(9), says)], draws=draws)
+        judged = loss(sure_of(codes), Stretches.of([Stretch(torch.arange(9), says)]), draws=draws)
         lengths = torch.tensor([codes.numel()]), torch.tensor([len(says)])
         whole = torch.nn.functional.ctc_loss(read.transpose(0, 1), torch.tensor([says]), *lengths, reduction="sum")
         assert float(judged["spelling"]) == pytest.approx(float(whole) / len(says), rel=1e-4)
-    assert float(loss(sure_of(codes), [Stretch(torch.arange(9), says)], draws=False)["misread"]) <= 1 / len(says)
+    assert float(
+        loss(sure_of(codes), Stretches.of([Stretch(torch.arange(9), says)]), draws=False)["misread"]
+    ) <= 1 / len(says)
 
 
 def test_stretches_do_not_hear_each_other(reader: CodeReader) -> None:
     codes = torch.randint(CODES, (11, K), generator=torch.Generator().manual_seed(4))
     loss = SpellingLoss(reader)
     one, two = Stretch(torch.arange(4), (1, 2)), Stretch(torch.arange(4, 11), (3, 1, 2))
-    apart = [loss(sure_of(codes), [own], draws=False) for own in (one, two)]
-    both = loss(sure_of(codes), [one, two], draws=False)
+    apart = [loss(sure_of(codes), Stretches.of([own]), draws=False) for own in (one, two)]
+    both = loss(sure_of(codes), Stretches.of([one, two]), draws=False)
     for name in ("spelling", "misread"):
         assert float(both[name]) == pytest.approx((2 * float(apart[0][name]) + 3 * float(apart[1][name])) / 5, rel=1e-4)
 
@@ -57,7 +59,7 @@ def test_stretches_do_not_hear_each_other(reader: CodeReader) -> None:
 def test_it_teaches_codes_that_spell(reader: CodeReader) -> None:
     torch.manual_seed(0)
     logits = torch.randn(8, K, CODES + 2, requires_grad=True)
-    loss, wanted = SpellingLoss(reader), [Stretch(torch.arange(8), (1, 2, 3, 2))]
+    loss, wanted = SpellingLoss(reader), Stretches.of([Stretch(torch.arange(8), (1, 2, 3, 2))])
     optimiser = torch.optim.Adam([logits], lr=0.1)
     before = float(loss(logits.detach(), wanted, draws=False)["spelling"])
     for _ in range(60):
