@@ -42,7 +42,7 @@ def augmented(log_mel: Tensor, mel: Tensor, states: Tensor, how: Augmentation) -
     heard = _resized(log_mel, KINDS["log_mel"].frames * num_codes, throat) + level
     wanted = _resized(mel, KINDS["mel"].frames * num_codes, throat) + level * _LEVEL_OF_MEL
     heard = heard + how.noise * torch.randn_like(heard)
-    quiet = float(heard.mean())
+    quiet = heard.mean()
     for _ in range(how.time_masks):
         start, stop = _stretch(len(heard), how.time_mask_frames)
         heard[start:stop] = quiet

@@ -20,6 +20,7 @@ from omnitts.models.reading.conv_stack import inside_mask
 from omnitts.models.reading.reader_file import fill_reader, opening, write_reader
 from omnitts.training.recipe import TokenizerRecipe
 from omnitts.training.store import CorpusStore
+from omnitts.training.tables import sent
 from omnitts.training.tokenizer_network import SpeechTokenizer, mel_reader
 
 MEL_READER: Final = "mel_reader.safetensors"
@@ -64,6 +65,6 @@ def open_mel_reader(folder: Path, recipe: TokenizerRecipe) -> CodeReader:
 @torch.no_grad()
 def average_mel(reader: CodeReader, ids: Tensor, lengths: list[int]) -> Tensor:
     """(B, F, M) mel of (B, T) codes in the reader's voice."""
-    inside = inside_mask(torch.tensor(lengths, device=ids.device), ids.shape[1])
+    inside = inside_mask(sent(lengths, ids.device), ids.shape[1])
     frames: Tensor = reader.to(ids.device)(reader.quantiser.rounded_of(ids), inside)
     return frames.view(len(ids), 2 * ids.shape[1], -1)

@@ -89,21 +89,25 @@ def features_of(audio: Path, longest_s: float) -> dict[str, Tensor]:
     return features_of_wave(wave.samples[: num_codes * KINDS["wave"].frames])
 
 
-def features_of_wave(samples: FloatArray) -> dict[str, Tensor]:
-    """(960 K,) samples at 24 kHz -> all kinds, each whole numbers of frames per code."""
+def features_of_wave(samples: FloatArray, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """(960 K,) samples at 24 kHz -> all kinds, each whole numbers of frames per code.
+
+    ``device``: where they are computed; they come back to the CPU.
+    """
     num_codes = len(samples) // KINDS["wave"].frames
-    front = torch.from_numpy(resample(Waveform(samples, WAVE_RATE), FRONT_RATE).samples)
+    front = torch.from_numpy(resample(Waveform(samples, WAVE_RATE), FRONT_RATE).samples).to(device)
     wanted = round(num_codes * CODE_S * FRONT_RATE)
     front = F.pad(front, (0, max(0, wanted - len(front))))[:wanted]  # the resampler may round by a sample
-    wave = torch.from_numpy(np.ascontiguousarray(samples))
+    wave = torch.from_numpy(np.ascontiguousarray(samples)).to(device)
     bank = kaldi_fbank(front)
-    return {
+    features = {
         "log_mel": whisper_log_mel(front).T,
         "fbank": F.pad(bank, (0, 0, 0, 4 * num_codes - len(bank))),
         "mel": vocoder_mel(wave[None])[0].T,
         "pitch": pitch_of(wave, WAVE_RATE, KINDS["wave"].frames // KINDS["pitch"].frames)[:, None],
         "wave": wave[:, None],
     }
+    return {name: values.cpu() for name, values in features.items()}
 
 
 def trimmed(wave: Waveform) -> Waveform:

@@ -9,7 +9,9 @@ Letters: B rows, T codes, F = 2 T mel frames, M mel bands.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -21,21 +23,41 @@ from omnitts.errors import UsageError
 from omnitts.models.codec.attention import valid, visible
 from omnitts.models.codec.flow import Flow
 from omnitts.models.reading.code_reader import CodeReader
+from omnitts.models.reading.conv_stack import inside_mask
 from omnitts.training.average_voice import average_mel, open_mel_reader
 from omnitts.training.batching import balanced, batches_of
 from omnitts.training.codec_settings import flow_config_of
 from omnitts.training.flow_start import begin_near_straight
-from omnitts.training.loop import Batch, Losses, train
+from omnitts.training.loop import Losses, train
+from omnitts.training.preparing import Batch
 from omnitts.training.recipe import AVERAGE_VOICE, PRIORS, Recipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import FloatTable, read_vectors
-from omnitts.training.store import CODE_S, CorpusStore
+from omnitts.training.store import CODE_S, CorpusStore, Span
+from omnitts.training.tables import gathered, sent
 from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
 from omnitts.training.tokenizer import read_codes
 from omnitts.training.tokenizer_network import USUAL_MEL
 
 STAGE: Final = "flow"
 _NOISE_LEFT: Final = 1e-6  # sigma_min of the published settings
+_SHORTEST_PROMPT: Final = 10  # codes, of a prompt that is another clip
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What a row of a batch says: stretches of clips, one behind the other, of which the first codes are its prompt.
+
+    ``voice``: the utterance whose vector it hears.
+    """
+
+    spans: tuple[Span, ...]
+    prompt_codes: int
+    voice: int
+
+    @property
+    def num_codes(self) -> int:
+        return sum(stop - start for _, start, stop in self.spans)
 
 
 class FlowStage:
@@ -53,7 +75,10 @@ class FlowStage:
     ) -> None:
         """``reader``: mu is drawn to what it makes of the codes (`average_voice`); without, to the clips' mel."""
         self._corpus, self._recipe, self._seed, self._reader = corpus, recipe.flow, recipe.seed, reader
-        self._codes, self._voices = codes, torch.from_numpy(voices)
+        self._codes, self._voices = (torch.from_numpy(table).to(corpus.device) for table in (codes, voices))
+        self._of_speaker: dict[str, list[int]] = defaultdict(list)
+        for index in corpus.training():
+            self._of_speaker[corpus.utterances[index].speaker].append(index)
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
             self.flow = new_flow(recipe)
@@ -75,43 +100,57 @@ class FlowStage:
 
     def losses(self, batch: Batch, step: int) -> Losses:
         device = self.flow.encoder_proj.weight.device
-        spans = [self._span(index) for index in batch]
-        lengths = [stop - start for _, start, stop in spans]
-        ids = _padded([self.codes_of(*span) for span in spans]).to(device)
-        mel = _padded([self._corpus.read("mel", *span) for span in spans]).to(device)  # (B, F, M)
-        prompt_frames = [2 * self._prompt_codes(length) for length in lengths]
+        rows = [self._row(index) for index in batch]
+        lengths = [row.num_codes for row in rows]
+        codes_at = [[self._corpus.codes_at(*span) for span in row.spans] for row in rows]
+        ids = gathered(self._codes, codes_at).long().to(device)
+        mel = self._corpus.joined("mel", [row.spans for row in rows]).to(device, non_blocking=True)  # (B, F, M)
+        voices = self._voices[sent([row.voice for row in rows], self._voices.device)].to(device)
         B = len(batch)
+        has_condition = torch.rand(B, device=device) >= self._recipe.drop_condition
+        spread = _spread_times(B).to(device, non_blocking=True)
         matching, prior = matching_losses(
             self.flow,
             ids,
             lengths,
             mel,
-            self._voices[list(batch)].to(device),
+            voices,
             prior_mel=mel if self._reader is None else average_mel(self._reader, ids, lengths),
-            prompt_frames=prompt_frames,
-            has_condition=torch.rand(B, device=device) >= self._recipe.drop_condition,
-            times=1 - torch.cos(_spread_times(B).to(device) * 0.5 * math.pi),  # as dense as the solver's own steps
+            prompt_frames=[2 * row.prompt_codes for row in rows],
+            has_condition=has_condition,
+            times=1 - torch.cos(spread * 0.5 * math.pi),  # as dense as the solver's own steps
             noise=torch.randn_like(mel),
-            streaming=bool(torch.rand(()) < self._recipe.streaming_share),
+            streaming=self._drawn() < self._recipe.streaming_share,
         )
         return {"loss": matching + self._recipe.prior_weight * prior, "matching": matching, "prior": prior}
 
-    def _span(self, index: int) -> tuple[int, int, int]:
-        """The utterance, or a random stretch of a long one, in codes."""
+    def _drawn(self) -> float:
+        """Evenly from 0 to 1."""
+        return float(torch.rand(()))
+
+    def _row(self, index: int) -> _Row:
+        """The utterance, or a random stretch of it, and its prompt: its own beginning, or the end of another clip."""
+        most, prompted = round(self._recipe.longest_s / CODE_S), self._drawn() < self._recipe.prompt_share
+        others = self._of_speaker[self._corpus.utterances[index].speaker]
+        if prompted and len(others) > 1 and self._drawn() < self._recipe.other_prompt_share:
+            other = others[int(torch.randint(0, len(others), ()))]
+            length = self._corpus.utterances[other].num_codes
+            prompt = min(length, int(torch.randint(_SHORTEST_PROMPT, most // 2 + 1, ())))
+            return _Row(((other, length - prompt, length), self._span(index, most - prompt)), prompt, other)
+        span = self._span(index, most)
+        longest = int(self._recipe.prompt_most * (span[2] - span[1])) if prompted else 0
+        return _Row((span,), int(torch.randint(0, longest + 1, ())), index)
+
+    def _span(self, index: int, most: int) -> Span:
+        """The utterance, or a random stretch of ``most`` of its codes."""
         num_codes = self._corpus.utterances[index].num_codes
-        most = round(self._recipe.longest_s / CODE_S)
         start = int(torch.randint(0, max(0, num_codes - most) + 1, ()))
         return index, start, min(num_codes, start + most)
 
     def codes_of(self, index: int, start: int, stop: int) -> Tensor:
         """The codes of an utterance from ``start`` to ``stop``."""
-        offset = self._corpus.utterances[index].offset
-        return torch.from_numpy(self._codes[offset + start : offset + stop].astype(np.int64))
-
-    def _prompt_codes(self, length: int) -> int:
-        if float(torch.rand(())) >= self._recipe.prompt_share:
-            return 0
-        return int(torch.randint(0, int(self._recipe.prompt_most * length) + 1, ()))
+        first, last = self._corpus.codes_at(index, start, stop)
+        return self._codes[first:last].long()
 
     def _seconds(self, index: int) -> float:
         return min(self._recipe.longest_s, self._corpus.utterances[index].seconds)
@@ -146,9 +185,7 @@ def matching_losses(
     [0, 1], noise like mel.
     """
     mu, speaker = conditions(flow, ids, lengths, voices, streaming)
-    given = torch.zeros_like(mel)
-    for row, num_frames in enumerate(prompt_frames):
-        given[row, :num_frames] = mel[row, :num_frames]
+    given = mel * inside_mask(sent(list(prompt_frames), mel.device), mel.shape[1])
     time = times[:, None, None]
     noisy = (1 - (1 - _NOISE_LEFT) * time) * noise + time * mel
     told = has_condition[:, None, None].to(mel.dtype)
@@ -198,14 +235,10 @@ def _spread_times(count: int) -> Tensor:
 
 def train_flow(run: RunFolder, *, device: str = "cpu", steps: int | None = None) -> None:
     """The whole stage, after tokenizer and speaker encoder."""
-    recipe, corpus = run.recipe(), CorpusStore(run.corpus)
+    recipe, corpus = run.recipe(), CorpusStore(run.corpus, device)
     prior = recipe.flow.prior
     if prior not in PRIORS:
         raise UsageError(f"flow.prior is {prior!r}", where=str(run.root), hint=f"one of {', '.join(PRIORS)}")
     reader = open_mel_reader(run.stage(TOKENIZER_STAGE), recipe.tokenizer) if prior == AVERAGE_VOICE else None
     stage = FlowStage(corpus, read_codes(run, corpus), read_vectors(run, corpus), recipe, reader)
     train(stage, recipe.flow.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)
-
-
-def _padded(rows: list[Tensor]) -> Tensor:
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True)

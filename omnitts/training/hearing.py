@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from omnitts.pipeline.check.asr_models import find_asr_model
 from omnitts.training.onnx_export import round_matrices
 from omnitts.training.recogniser import FRAMES_PER_CODE, Recogniser, open_recogniser
 from omnitts.training.store import CorpusStore
+from omnitts.training.tables import Table
 
 logger = logging.getLogger(__name__)
 
@@ -37,19 +39,23 @@ _BASIS: Final = "asr_directions.npz"
 
 
 class StateTable:
-    """(2 K, width) float32 per utterance."""
+    """(2 K, width) float32 per utterance; on a device other than the CPU all of it lies there (`tables`)."""
 
-    def __init__(self, corpus: CorpusStore, path: Path, width: int) -> None:
+    def __init__(self, corpus: CorpusStore, path: Path, width: int, device: torch.device | str = "cpu") -> None:
         self._corpus, self.width = corpus, width
-        self._table = np.memmap(path, dtype=np.float16, mode="r").reshape(-1, width)
+        self._table = Table(path, "float16", FRAMES_PER_CODE, width, device)
 
     def read(self, index: int) -> Tensor:
-        first, last = _rows(self._corpus, index)
-        return torch.from_numpy(np.array(self._table[first:last], dtype=np.float32))
+        return self._table.read(*self._corpus.codes_at(index))
+
+    def padded(self, indices: Sequence[int]) -> Tensor:
+        """(B, 2 K of the longest, width), zero behind each row's end."""
+        return self._table.padded([self._corpus.codes_at(index) for index in indices])
 
     def spread(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (width,) of some ten thousand rows."""
-        some = torch.from_numpy(np.array(self._table[:: max(1, len(self._table) // 20_000)], dtype=np.float32))
+        """Mean and standard deviation (width,) of some ten thousand rows, on the CPU."""
+        rows = self._table.stored.reshape(-1, self.width)
+        some = torch.from_numpy(np.array(rows[:: max(1, len(rows) // 20_000)], dtype=np.float32))
         return some.mean(dim=0), some.std(dim=0) + 1e-3
 
 
@@ -63,21 +69,24 @@ def open_ears() -> Recogniser:
     return recogniser
 
 
-def hear(corpus: CorpusStore, folder: Path, ear_layers: int = 0) -> tuple[StateTable, StateTable | None]:
+def hear(
+    corpus: CorpusStore, folder: Path, ear_layers: int = 0, device: torch.device | str = "cpu"
+) -> tuple[StateTable, StateTable | None]:
     """The teacher's table of a corpus and that of layer ``ear_layers`` (0: none), made as far as they are not there.
 
-    Raises as `open_ears`, which is asked only when something must be heard.
+    ``device``: where the recogniser hears, and where the tables are read to. Raises as `open_ears`, which is asked only
+    when something must be heard.
     """
     widths = {_TEACHER: WIDTH, _EARS: _ears_width(folder, ear_layers)} if ear_layers else {_TEACHER: WIDTH}
     first = 0
     if _is_of(corpus, folder):
         first = min(_whole(corpus, folder / name, width) for name, width in widths.items())
     if first < len(corpus.utterances):
-        recogniser = open_ears()
-        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        recogniser = open_ears().to(device)
+        with torch.inference_mode(), torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
             _fill(corpus, folder, recogniser, ear_layers, first)
-    ears = StateTable(corpus, folder / _EARS, _ears_width(folder, ear_layers)) if ear_layers else None
-    return StateTable(corpus, folder / _TEACHER, WIDTH), ears
+    ears = StateTable(corpus, folder / _EARS, _ears_width(folder, ear_layers), device) if ear_layers else None
+    return StateTable(corpus, folder / _TEACHER, WIDTH, device), ears
 
 
 def _ears_width(folder: Path, ear_layers: int) -> int:
@@ -146,9 +155,9 @@ def _fill(corpus: CorpusStore, folder: Path, recogniser: Recogniser, ear_layers:
 
 
 def _states(corpus: CorpusStore, index: int, recogniser: Recogniser, ear_layers: int = 0) -> tuple[Tensor, Tensor]:
-    """(2 K, D) of layer ``ear_layers`` and of the top one, normalised."""
-    states = recogniser.layers_heard(corpus.read("log_mel", index).T[None])
-    return states[ear_layers - 1][0].float(), recogniser.norm(states[-1])[0].float()
+    """(2 K, D) of layer ``ear_layers`` and of the top one, normalised; on the CPU, where the tables are written."""
+    states = recogniser.layers_heard(corpus.read("log_mel", index).to(recogniser.bands.device).T[None])
+    return states[ear_layers - 1][0].float().cpu(), recogniser.norm(states[-1])[0].float().cpu()
 
 
 def _directions(states: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,14 +21,17 @@ from omnitts.audio import Waveform
 from omnitts.errors import InputError
 from omnitts.models.codec.loading import SPEAKER
 from omnitts.models.codec.onnx_session import OnnxNetwork
+from omnitts.models.reading.conv_stack import inside_mask
 from omnitts.pipeline.check.similarity import SpeakerEncoder as Teacher
 from omnitts.training.batching import batches_of
-from omnitts.training.loop import Batch, Losses, train
+from omnitts.training.loop import Losses, train
 from omnitts.training.onnx_export import export, round_matrices
+from omnitts.training.preparing import Batch
 from omnitts.training.recipe import SpeakerRecipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker_network import TEACHER_SIZE, ExportedSpeaker, Pupil
-from omnitts.training.store import CODE_S, WAVE_RATE, CorpusStore
+from omnitts.training.store import CODE_S, KINDS, WAVE_RATE, CorpusStore, Span
+from omnitts.training.tables import sent
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ class SpeakerStage:
 
     def __init__(self, corpus: CorpusStore, teacher: FloatTable, recipe: SpeakerRecipe, seed: int) -> None:
         self._corpus, self._recipe, self._seed = corpus, recipe, seed
-        self._teacher = torch.from_numpy(teacher)
+        self._teacher = torch.from_numpy(teacher).to(corpus.device)
         self._known = set(np.flatnonzero(np.abs(teacher).sum(axis=1) > 0).tolist())
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -76,40 +79,49 @@ class SpeakerStage:
     def losses(self, batch: Batch, step: int) -> Losses:
         """``angle``: 1 - cosine with the teacher. ``map``: how far the voices' distances are from the teacher's."""
         device = self.pupil.compare.weight.device
-        banks = [self._crop(index) for index in batch]
-        lengths = torch.tensor([len(bank) for bank in banks], device=device)
-        bank = nn.utils.rnn.pad_sequence(banks, batch_first=True).to(device)
-        teacher = F.normalize(self._teacher[list(batch)].to(device), dim=-1)
+        spans = [self._span(index) for index in batch]
+        bank = self._corpus.padded("fbank", spans).to(device, non_blocking=True)  # (B, T, 80)
+        lengths = sent([self._num_frames(*span) for span in spans], device)
+        bank = bank - _mean_over_time(bank, lengths)  # as at inference
+        teacher = self._teacher[sent(list(batch), self._teacher.device)].to(device, non_blocking=True)
+        teacher = F.normalize(teacher, dim=-1)
         vector, guess = self.pupil(bank, lengths)
         angle = (1 - (F.normalize(guess, dim=-1) * teacher).sum(dim=-1)).mean()
         own = F.normalize(vector, dim=-1)
         distances = F.mse_loss(own @ own.T, teacher @ teacher.T)
         return {"loss": angle + distances, "angle": angle, "map": distances}
 
-    def _crop(self, index: int) -> Tensor:
-        """A stretch of a clip in training, its beginning otherwise; less its mean, as at inference."""
+    def _span(self, index: int) -> Span:
+        """A stretch of a clip in training, its beginning otherwise."""
         shortest_s, longest_s = self._recipe.crop_s
         num_codes = self._corpus.utterances[index].num_codes
-        most = round(longest_s / CODE_S)
-        start, stop = 0, min(num_codes, most)
-        if self.pupil.training:
-            least = min(num_codes, round(shortest_s / CODE_S))
-            length = int(torch.randint(least, min(num_codes, most) + 1, ()))
-            start = int(torch.randint(0, num_codes - length + 1, ()))
-            stop = start + length
-        bank = self._corpus.read("fbank", index, start, stop)
-        bank = bank[: len(bank) - _EMPTY_FRAMES] if stop == num_codes else bank
-        return bank - bank.mean(dim=0, keepdim=True)
+        most = min(num_codes, round(longest_s / CODE_S))
+        if not self.pupil.training:
+            return index, 0, most
+        length = int(torch.randint(min(num_codes, round(shortest_s / CODE_S)), most + 1, ()))
+        start = int(torch.randint(0, num_codes - length + 1, ()))
+        return index, start, start + length
+
+    def _num_frames(self, index: int, start: int, stop: int) -> int:
+        """Of a stretch, less the empty ones at the clip's end."""
+        empty = _EMPTY_FRAMES if stop == self._corpus.utterances[index].num_codes else 0
+        return KINDS["fbank"].frames * (stop - start) - empty
 
     def _seconds(self, index: int) -> float:
         return self._corpus.utterances[index].seconds
+
+
+def _mean_over_time(bank: Tensor, lengths: Tensor) -> Tensor:
+    """(B, 1, 80) of (B, T, 80) over each row's own (B,) frames."""
+    return (bank * inside_mask(lengths, bank.shape[1])).sum(dim=1, keepdim=True) / lengths[:, None, None]
 
 
 def train_speaker(run: RunFolder, *, device: str = "cpu", steps: int | None = None) -> None:
     """The whole stage; without the export when ``steps`` stops it before the plan's end."""
     recipe = run.recipe()
     corpus, folder = CorpusStore(run.corpus), run.stage(STAGE)
-    stage = SpeakerStage(corpus, teacher_vectors(corpus, folder), recipe.speaker, recipe.seed)
+    teacher = teacher_vectors(corpus, folder, device)
+    stage = SpeakerStage(CorpusStore(run.corpus, device), teacher, recipe.speaker, recipe.seed)
     train(stage, recipe.speaker.plan, folder, recipe.seed, device=device, steps=steps)
     if steps is not None and steps < recipe.speaker.plan.steps:
         return
@@ -120,13 +132,16 @@ def train_speaker(run: RunFolder, *, device: str = "cpu", steps: int | None = No
     save_table(folder / VECTORS, own_vectors(corpus, folder / SPEAKER))
 
 
-def teacher_vectors(corpus: CorpusStore, folder: Path) -> FloatTable:
-    """(utterances, 256) of resemblyzer, zeros where a clip is too short; computed once (40 times real time a core)."""
+def teacher_vectors(corpus: CorpusStore, folder: Path, device: str = "cpu") -> FloatTable:
+    """(utterances, 256) of resemblyzer, zeros where a clip is too short; computed once (40 times real time a core).
+
+    The corpus is one that is read to the CPU; the teacher hears on ``device``.
+    """
     path = folder / TEACHER
     done = load_table(path, len(corpus.utterances))
     if done is not None:
         return done
-    teacher, said_s = Teacher(), time.monotonic()
+    teacher, said_s = Teacher(device), time.monotonic()
     vectors = np.zeros((len(corpus.utterances), TEACHER_SIZE), np.float32)
     for index in range(len(vectors)):
         vector = teacher.embed(Waveform(corpus.read("wave", index)[:, 0].numpy(), WAVE_RATE))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +17,18 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from omnitts.errors import InputError, OutputError
+from omnitts.training.tables import Stretch, Table
 
 CODE_S: Final = 0.04
 WAVE_RATE: Final = 24_000
 FRONT_RATE: Final = 16_000
 INDEX: Final = "index.jsonl"
+_WAVE_STEPS: Final = 32767.0
+
+Span = tuple[int, int, int]  # an utterance by index, its first code, and the one behind the last
 
 
 @dataclass(frozen=True)
@@ -69,19 +73,19 @@ class Utterance:
 class CorpusStore:
     """The cache, opened for reading."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
+        """``device``: where features are read to. All but the CPU hold each kind of feature that is read, whole."""
+        self.folder, self.device = folder, torch.device(device)
         self.utterances = read_index(folder)
         if not self.utterances:
             raise InputError("the feature cache is empty", where=str(folder), hint="run `omnitts train corpus` first")
 
     @cached_property
-    def _maps(self) -> dict[str, NDArray[np.generic]]:
-        maps = {}
-        for name, kind in KINDS.items():
-            flat = np.memmap(self.folder / f"{name}.bin", dtype=kind.dtype, mode="r")
-            maps[name] = flat[: len(flat) // kind.numbers * kind.numbers].reshape(-1, kind.width)
-        return maps
+    def _tables(self) -> dict[str, Table]:
+        return {
+            name: Table(self.folder / f"{name}.bin", kind.dtype, kind.frames, kind.width, self.device)
+            for name, kind in KINDS.items()
+        }
 
     @property
     def num_codes(self) -> int:
@@ -102,11 +106,26 @@ class CorpusStore:
 
     def read(self, kind: str, index: int, start: int = 0, stop: int | None = None) -> Tensor:
         """(frames, width) float32 of one utterance, or of its codes from ``start`` to ``stop``. Waves in [-1, 1]."""
-        utterance, frames = self.utterances[index], KINDS[kind].frames
-        first = utterance.offset + start
-        last = utterance.offset + (utterance.num_codes if stop is None else stop)
-        values = torch.from_numpy(np.array(self._maps[kind][first * frames : last * frames], dtype=np.float32))
-        return values / 32767.0 if kind == "wave" else values
+        values = self._tables[kind].read(*self.codes_at(index, start, stop))
+        return values / _WAVE_STEPS if kind == "wave" else values
+
+    def padded(self, kind: str, spans: Sequence[Span]) -> Tensor:
+        """(B, frames of the longest, width) float32 of what `read` gives of each span, zero behind each row's end."""
+        return self.joined(kind, [[span] for span in spans])
+
+    def joined(self, kind: str, rows: Sequence[Sequence[Span]]) -> Tensor:
+        """As `padded`, of rows of several spans, one behind the other."""
+        values = self._tables[kind].joined([[self.codes_at(*span) for span in row] for row in rows])
+        return values / _WAVE_STEPS if kind == "wave" else values
+
+    def codes_at(self, index: int, start: int = 0, stop: int | None = None) -> Stretch:
+        """Where a stretch of an utterance lies among the codes of all."""
+        utterance = self.utterances[index]
+        return utterance.offset + start, utterance.offset + (utterance.num_codes if stop is None else stop)
+
+    def whole(self, indices: Sequence[int]) -> list[Span]:
+        """The spans of whole utterances."""
+        return [(index, 0, self.utterances[index].num_codes) for index in indices]
 
 
 class StoreWriter:
@@ -144,7 +163,7 @@ class StoreWriter:
                 raise ValueError(f"{kind_name} of {name} has {len(values)} frames for {num_codes} codes")
             array = values.numpy()
             if kind_name == "wave":
-                array = np.round(array.clip(-1.0, 1.0) * 32767.0)
+                array = np.round(array.clip(-1.0, 1.0) * _WAVE_STEPS)
             _write_all(self._files[kind_name], array.astype(kind.dtype).tobytes())
         entry = Utterance(name, text, speaker, accent, self._offset, num_codes, held_back)
         self._index.write((json.dumps(asdict(entry), ensure_ascii=False) + "\n").encode())

@@ -7,7 +7,6 @@ silence.json. Restarts at every one of these.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,13 +25,15 @@ from omnitts.training.augment import Augmentation, augmented
 from omnitts.training.average_voice import average_reader, keep_mel_reader
 from omnitts.training.batching import batches_of
 from omnitts.training.hearing import StateTable, hear, open_ears
-from omnitts.training.loop import Batch, Losses, train
+from omnitts.training.loop import Losses, train
 from omnitts.training.onnx_export import export
+from omnitts.training.preparing import Batch
 from omnitts.training.reading import keep_reader
 from omnitts.training.recipe import TokenizerRecipe
 from omnitts.training.run_folder import RunFolder, write_json
 from omnitts.training.silence import measure_silence
 from omnitts.training.store import KINDS, CorpusStore
+from omnitts.training.tables import sent
 from omnitts.training.tokenizer_network import ExportedTokenizer, SpeechTokenizer
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 STAGE: Final = "tokenizer"
 CODES: Final = "codes.bin"
 SILENCE: Final = "silence.json"
+_CODED_AT_ONCE_S: Final = 600.0
+_CODED_ALONE_ON: Final = ("cpu",)  # kinds of device where a batch gains nothing
 
 
 class TokenizerStage:
@@ -89,17 +92,17 @@ class TokenizerStage:
 
     def losses(self, batch: Batch, step: int) -> Losses:
         device = self.tokenizer.mel_out.weight.device
-        clips = [self._clip(index) for index in batch]
-        num_codes = torch.tensor([len(mel) // KINDS["mel"].frames for _, mel, _ in clips], device=device)
-        heard, mel, states = (_padded(list(rows)).to(device) for rows in zip(*clips, strict=True))  # (B, frames, width)
+        heard, mel, states, codes_of = self._clips(batch)  # (B, frames, width)
+        heard, mel, states = (rows.to(device, non_blocking=True) for rows in (heard, mel, states))
+        num_codes = sent(codes_of, device)
         rounded = self.tokenizer.encoder(heard, KINDS["log_mel"].frames * num_codes)
         logits, rebuilt = self.tokenizer.read(rounded, mel, num_codes)
         targets = [self._labels[i] for i in batch]
-        spelling = F.ctc_loss(
+        spelling = F.ctc_loss(  # which asks for lengths on the CPU, wherever it is computed
             logits.float().log_softmax(-1).transpose(0, 1),
-            torch.tensor([label for labels in targets for label in labels], device=device),
-            num_codes,
-            torch.tensor([len(labels) for labels in targets], device=device),
+            sent([label for labels in targets for label in labels], device),
+            torch.tensor(codes_of),
+            torch.tensor([len(labels) for labels in targets]),
             zero_infinity=True,
         )
         inside = (torch.arange(mel.shape[1], device=device)[None] < 2 * num_codes[:, None]).unsqueeze(-1)
@@ -112,32 +115,46 @@ class TokenizerStage:
             losses |= self._measures(logits, rounded, num_codes, targets)
         return losses
 
-    def _clip(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What the tokenizer hears of a clip, and the mel and the recogniser's states that it should rebuild.
+    def _clips(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+        """What the tokenizer hears of clips, the mel and the recogniser's states that it should rebuild; their codes.
 
-        In training never twice the same; without a recogniser its states have no width.
+        Padded. In training never twice the same; without a recogniser its states have no width.
         """
-        heard, mel = self._heard(index), self._corpus.read("mel", index)
-        states = self._states.read(index) if self._states else mel[:, :0]
         if self._recipe.augment and self.tokenizer.training:
-            return augmented(heard, mel, states, Augmentation())
-        return heard, mel, states
+            clips = [augmented(*self._clip(index), Augmentation()) for index in batch]
+            heard, mel, states = (_padded(list(rows)) for rows in zip(*clips, strict=True))
+            return heard, mel, states, [len(rows) // KINDS["mel"].frames for _, rows, _ in clips]
+        mel = self._corpus.padded("mel", self._corpus.whole(batch))
+        states = self._states.padded(batch) if self._states else mel[..., :0]
+        return self._heard(batch), mel, states, [self._corpus.utterances[index].num_codes for index in batch]
 
-    def _heard(self, index: int) -> Tensor:
-        """What the encoder is given of a clip: a recogniser's states, or log-mel."""
-        return self._ears.read(index) if self._ears else self._corpus.read("log_mel", index)
+    def _clip(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-mel, mel and states of a clip as it is."""
+        log_mel, mel = (self._corpus.read(kind, index) for kind in ("log_mel", "mel"))
+        return log_mel, mel, self._states.read(index) if self._states else mel[:, :0]
 
+    def _heard(self, batch: Batch) -> Tensor:
+        """What the encoder is given of clips, padded: a recogniser's states, or log-mel."""
+        return self._ears.padded(batch) if self._ears else self._corpus.padded("log_mel", self._corpus.whole(batch))
+
+    @torch.inference_mode()
     def codes(self) -> NDArray[np.int16]:
-        """The corpus in codes, in the cache's order: those of the exported file but for its rounding."""
-        encoder = self.tokenizer.encoder
+        """The corpus in codes, in the cache's order: those of the exported file but for its rounding.
 
-        def codes_of(index: int) -> NDArray[Any]:
-            length = torch.tensor([KINDS["log_mel"].frames * self._corpus.utterances[index].num_codes])
-            with torch.inference_mode():
-                own: NDArray[Any] = encoder.quantiser.codes(encoder(self._heard(index)[None], length))[0].numpy()
-            return own
-
-        return _coded(self._corpus, codes_of)
+        Coded where the network is: on a GPU many clips at a time, in whole float32.
+        """
+        encoder, utterances = self.tokenizer.encoder, self._corpus.utterances
+        device = encoder.narrow.weight.device
+        at_once_s = 0.0 if device.type in _CODED_ALONE_ON else _CODED_AT_ONCE_S
+        codes = np.zeros(self._corpus.num_codes, np.int16)
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            for batch in batches_of(range(len(utterances)), self._seconds, at_once_s, 0, 0):
+                lengths = KINDS["log_mel"].frames * sent([utterances[i].num_codes for i in batch], device)
+                rows = encoder.quantiser.codes(encoder(self._heard(batch).to(device), lengths)).cpu().numpy()
+                for index, own in zip(batch, rows, strict=True):
+                    first, last = self._corpus.codes_at(index)
+                    codes[first:last] = own[: last - first]
+        return codes
 
     def _measures(self, logits: Tensor, rounded: Tensor, num_codes: Tensor, targets: list[list[int]]) -> Losses:
         """Label error rate of the greedy reading, and how many codes are in use (2 to the entropy)."""
@@ -164,29 +181,29 @@ class TokenizerStage:
 def train_tokenizer(run: RunFolder, *, device: str = "cpu", steps: int | None = None) -> None:
     """The whole stage; returns early (without export) when ``steps`` stops it before the plan's end."""
     recipe = run.recipe()
-    stage = open_stage(run)
+    stage = open_stage(run, device)
     train(stage, recipe.tokenizer.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)
     if steps is not None and steps < recipe.tokenizer.plan.steps:
         return
     finish_tokenizer(run, stage)
 
 
-def open_stage(run: RunFolder) -> TokenizerStage:
+def open_stage(run: RunFolder, device: str = "cpu") -> TokenizerStage:
     """The stage with all that it hears; a recogniser hears the corpus first if the recipe wants one."""
-    recipe, corpus = run.recipe(), CorpusStore(run.corpus)
+    recipe, corpus = run.recipe(), CorpusStore(run.corpus, device)
     states = ears = None
     if recipe.tokenizer.asr_weight or recipe.tokenizer.ear_layers:
-        states, ears = hear(corpus, run.stage(STAGE), recipe.tokenizer.ear_layers)
+        states, ears = hear(corpus, run.stage(STAGE), recipe.tokenizer.ear_layers, device)
     return TokenizerStage(corpus, recipe.tokenizer, recipe.seed, states, ears)
 
 
 def finish_tokenizer(run: RunFolder, stage: TokenizerStage) -> None:
-    """Exports the trained network, keeps its reader, codes the corpus and measures silence."""
+    """Codes the corpus where the network was trained, exports it, keeps its reader and measures silence."""
+    codes = stage.codes()
     corpus, folder, tokenizer = CorpusStore(run.corpus), run.stage(STAGE), stage.tokenizer.cpu()
     export_tokenizer(tokenizer, run.recipe().tokenizer, folder / TOKENIZER)
     keep_reader(tokenizer.reader, stage.alphabet, run.recipe().tokenizer.labels, folder)
     keep_mel_reader(average_reader(tokenizer, run.recipe().tokenizer, corpus), folder)
-    codes = stage.codes()
     keep_codes(codes, folder / CODES)
     silence = measure_silence(corpus, codes, tokenizer.encoder.quantiser.num_codes)
     write_json(folder / SILENCE, silence.as_json())
@@ -205,20 +222,12 @@ def code_corpus(corpus: CorpusStore, network: Path) -> NDArray[np.int16]:
     """Codes of every utterance, by an exported file, as one int16 array in the cache's order."""
     session = OnnxNetwork(network, num_inputs=2, num_threads=torch.get_num_threads())
 
-    def codes_of(index: int) -> NDArray[Any]:
-        feature = corpus.read("log_mel", index).T.unsqueeze(0).contiguous().numpy()
-        ids: NDArray[Any] = session.run(feature, np.array([feature.shape[2]], np.int32))
-        return ids.reshape(-1)
-
-    return _coded(corpus, codes_of)
-
-
-def _coded(corpus: CorpusStore, codes_of: Callable[[int], NDArray[Any]]) -> NDArray[np.int16]:
-    """The codes of each utterance by index, one behind the other."""
     codes = np.zeros(corpus.num_codes, np.int16)
-    for index, utterance in enumerate(corpus.utterances):
-        own = codes[utterance.offset : utterance.offset + utterance.num_codes]
-        own[:] = codes_of(index)[: len(own)]
+    for index in range(len(corpus.utterances)):
+        feature = corpus.read("log_mel", index).T.unsqueeze(0).contiguous().numpy()
+        ids: NDArray[Any] = session.run(feature, np.array([feature.shape[2]], np.int32)).reshape(-1)
+        first, last = corpus.codes_at(index)
+        codes[first:last] = ids[: last - first]
     return codes
 
 

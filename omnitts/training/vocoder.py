@@ -7,6 +7,7 @@ Letters: B crops, M mel bands, F frames, N samples.
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any, Final
 
@@ -17,13 +18,16 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from omnitts.models.codec.config import HiftConfig
 from omnitts.models.codec.hift import Hift, Snake
+from omnitts.models.codec.source import HarmonicSource
+from omnitts.models.codec.spectrum import inverse_stft
 from omnitts.training.batching import batches_of
 from omnitts.training.codec_settings import hift_config_of
 from omnitts.training.fusing import fuse
-from omnitts.training.loop import Batch, Losses, train
+from omnitts.training.loop import Losses, train
+from omnitts.training.preparing import Batch
 from omnitts.training.recipe import VocoderRecipe
 from omnitts.training.run_folder import RunFolder
-from omnitts.training.store import KINDS, CorpusStore
+from omnitts.training.store import KINDS, CorpusStore, Span
 from omnitts.training.vocoder_losses import Discriminators, adversarial_losses, mel_loss, spectral_loss
 
 STAGE: Final = "vocoder"
@@ -48,7 +52,7 @@ class VocoderStage:
                 parts["judges"] = Discriminators(recipe.discriminator_channels)
         self.networks: nn.Module = nn.ModuleDict(parts)
         if recipe.fused:
-            fuse_activations(self.hift)
+            fuse_activations(self.hift, corpus.device)
         self.facts: dict[str, Any] = {
             "base_channels": recipe.base_channels,
             "adversarial": recipe.adversarial_from is not None,
@@ -71,8 +75,7 @@ class VocoderStage:
 
     def losses(self, batch: Batch, step: int) -> Losses:
         device = self.hift.f0_predictor.classifier.weight.device
-        crops = [self._crop(index) for index in batch]
-        mel, pitch, real = (torch.stack(parts).to(device) for parts in zip(*crops, strict=True))
+        mel, pitch, real = (part.to(device, non_blocking=True) for part in self._crops(batch))
         with torch.autocast(device.type, enabled=False):  # bfloat16 knows a pitch to two hertz
             guess = self.hift.f0_predictor(mel)  # (B, F)
         pitch_off = (guess - pitch).abs().mean() / _PITCH_SCALE_HZ
@@ -80,7 +83,7 @@ class VocoderStage:
         if step > _OWN_PITCH_FROM * self._recipe.plan.steps:
             own = torch.rand(len(batch), 1, device=device) < 0.5
             used = torch.where(own, guess.detach(), pitch)
-        made = sound(self.hift, mel, used, int(torch.randint(0, 1 << 31, ())))
+        made = sound(self.hift, mel, used)
         with torch.autocast(device.type, enabled=False):
             spectral, mel_off = spectral_loss(made, real), mel_loss(made, real)
         loss = spectral + self._recipe.mel_weight * mel_off + self._recipe.pitch_weight * pitch_off
@@ -92,15 +95,19 @@ class VocoderStage:
             losses |= {"fooling": fool, "judging": judge}
         return {"loss": loss, **losses}
 
-    def _crop(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(M, F) mel, (F,) pitch and (N,) sound of a random stretch; it begins at a whole code."""
+    def _crops(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, M, F) mel, (B, F) pitch and (B, N) sound of random stretches; they begin at whole codes."""
         frames = self._recipe.crop_frames
-        num_codes = -(-frames // KINDS["mel"].frames)
+        samples = frames * KINDS["wave"].frames // KINDS["mel"].frames
+        spans = [self._span(index) for index in batch]
+        mel, pitch, wave = (self._corpus.padded(kind, spans) for kind in ("mel", "pitch", "wave"))
+        return mel[:, :frames].transpose(1, 2).contiguous(), pitch[:, :frames, 0], wave[:, :samples, 0]
+
+    def _span(self, index: int) -> Span:
+        """Of the codes that a crop touches."""
+        num_codes = -(-self._recipe.crop_frames // KINDS["mel"].frames)
         start = int(torch.randint(0, self._corpus.utterances[index].num_codes - num_codes + 1, ()))
-        mel, pitch, wave = (
-            self._corpus.read(kind, index, start, start + num_codes) for kind in ("mel", "pitch", "wave")
-        )
-        return mel[:frames].T, pitch[:frames, 0], wave[: frames * KINDS["wave"].frames // KINDS["mel"].frames, 0]
+        return index, start, start + num_codes
 
 
 def normed(hift: Hift) -> Hift:
@@ -111,16 +118,32 @@ def normed(hift: Hift) -> Hift:
     return hift
 
 
-def fuse_activations(hift: Hift) -> None:
+def fuse_activations(hift: Hift, device: torch.device | str = "cpu") -> None:
     """The snakes: as they stand, their five passes over memory take a third of a training step on a CPU."""
-    fuse((module for module in hift.modules() if isinstance(module, Snake)), "vocoder.fused")
+    fuse((module for module in hift.modules() if isinstance(module, Snake)), "vocoder.fused", device)
 
 
-def sound(hift: Hift, mel: Tensor, pitch: Tensor, seed: int) -> Tensor:
+def sound(hift: Hift, mel: Tensor, pitch: Tensor) -> Tensor:
     """(B, N) waves of (B, M, F) mel and (B, F) pitch, with gradients: `Hift.forward` for rows of one length."""
-    generators = [torch.Generator("cpu").manual_seed(seed + row) for row in range(len(mel))]
-    sources = [hift.m_source(row, generator) for row, generator in zip(pitch, generators, strict=True)]
-    return decode(hift, mel, torch.stack(sources))
+    config = hift.config
+    num_samples = pitch.shape[1] * config.samples_per_frame
+    noise = torch.randn(len(pitch), config.num_harmonics + 1, num_samples, device=pitch.device)
+    return decode(hift, mel, excitation(hift.m_source, pitch, noise))
+
+
+def excitation(source: HarmonicSource, pitch: Tensor, noise: Tensor) -> Tensor:
+    """(B, N) sources of (B, F) Hz and (B, H, N) standard normal noise: `HarmonicSource` for many rows at once."""
+    config = source.config
+    ratio, num_sines = config.samples_per_frame, config.num_harmonics + 1
+    with torch.autocast(pitch.device.type, enabled=False):  # it never speaks from a source in bfloat16
+        harmonics = torch.arange(1, num_sines + 1, device=pitch.device, dtype=torch.float32)
+        turns = (pitch[:, None] * harmonics[:, None] / config.rate_hz) % 1  # (B, H, F) per sample
+        phase = torch.cumsum(turns, dim=2) * 2 * math.pi
+        phase = F.interpolate(phase * ratio, scale_factor=float(ratio), mode="linear")  # (B, H, N)
+        voiced = (pitch > config.voiced_hz).float().repeat_interleave(ratio, dim=1)[:, None]  # (B, 1, N)
+        loudness = voiced * config.noise_std + (1 - voiced) * config.sine_amplitude / 3
+        waves = phase.sin() * config.sine_amplitude * voiced + loudness * noise
+        return torch.tanh(source.l_linear(waves.transpose(1, 2))).squeeze(-1)
 
 
 def decode(hift: Hift, mel: Tensor, source: Tensor) -> Tensor:
@@ -134,19 +157,19 @@ def decode(hift: Hift, mel: Tensor, source: Tensor) -> Tensor:
     for stage in range(last + 1):
         hidden = hift.ups[stage](F.leaky_relu(hidden, config.slope))
         if stage == last:
-            hidden = F.pad(hidden, (1, 0), mode="reflect")
+            hidden = torch.cat((hidden[..., 1:2], hidden), dim=2)  # one reflected step before the first
         hidden = hidden + hift.source_resblocks[stage](hift.source_downs[stage](spectrum), None)
         blocks = hift.resblocks[stage * per_stage : (stage + 1) * per_stage]
         hidden = torch.stack([block(hidden, None) for block in blocks]).mean(dim=0)
     with torch.autocast(hidden.device.type, enabled=False):  # the sound is a small difference of large magnitudes
         magnitude, phase = hift.conv_post(F.leaky_relu(hidden.float(), _LAST_SLOPE)).chunk(2, dim=1)
     polar = torch.polar(magnitude.exp().clamp(max=_MOST_MAGNITUDE), phase.sin())
-    wave = torch.istft(polar, config.n_fft, config.hop, window=window)
+    wave = inverse_stft(polar, [polar.shape[2]] * len(mel), config.n_fft, config.hop)  # torch's waits for a GPU
     return wave[:, : source.shape[1]].clamp(-config.limit, config.limit)
 
 
 def train_vocoder(run: RunFolder, *, device: str = "cpu", steps: int | None = None) -> None:
     """The whole stage; needs nothing but the corpus."""
     recipe = run.recipe()
-    stage = VocoderStage(CorpusStore(run.corpus), recipe.vocoder, recipe.seed)
+    stage = VocoderStage(CorpusStore(run.corpus, device), recipe.vocoder, recipe.seed)
     train(stage, recipe.vocoder.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)

@@ -14,6 +14,7 @@ from omnitts.models.codec.flow_matching import cosine_times, noise_table
 from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.loading import hift_state
 from omnitts.models.codec.prompt import VoicePrompt
+from omnitts.models.codec.source import HarmonicSource, SourceDraws
 from omnitts.training.average_voice import open_mel_reader
 from omnitts.training.codec_settings import hift_config_of
 from omnitts.training.flow import FlowStage, conditions, matching_losses, new_flow, velocity
@@ -22,7 +23,7 @@ from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import read_vectors
 from omnitts.training.store import CorpusStore
 from omnitts.training.tokenizer import read_codes
-from omnitts.training.vocoder import decode, fuse_activations, normed
+from omnitts.training.vocoder import decode, excitation, fuse_activations, normed
 from omnitts.training.vocoder_losses import Discriminators, adversarial_losses, mel_loss, spectral_loss
 
 
@@ -137,6 +138,18 @@ def test_the_vocoder_that_learns_is_the_vocoder_that_speaks() -> None:
         made = decode(learning, mel, torch.stack(sources))
     expected = torch.stack(speaking.decode(list(mel), [source.detach() for source in sources]))
     assert made.shape == (2, 12 * 480)
+    assert torch.allclose(made, expected, atol=1e-5)
+
+
+def test_sources_of_many_rows_are_those_of_each() -> None:
+    torch.manual_seed(0)
+    source = HarmonicSource(hift_config_of(TOY.vocoder))
+    pitch = torch.tensor([[120.0] * 12, [0.0] * 6 + [200.0] * 6, [310.0] * 4 + [0.0] * 8])
+    noise = drawn(3, source.config.num_harmonics + 1, 12 * 480)
+    with torch.no_grad():
+        made = excitation(source, pitch, noise)
+        expected = torch.stack([source(row, SourceDraws(own.T)) for row, own in zip(pitch, noise, strict=True)])
+    assert float(made.abs().max()) > 0.05
     assert torch.allclose(made, expected, atol=1e-5)
 
 

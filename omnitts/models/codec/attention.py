@@ -14,7 +14,8 @@ def valid(lengths: list[int], width: int, device: torch.device) -> Tensor | None
     """(B, width) True inside each row; None when no row is padded."""
     if all(length == width for length in lengths):
         return None
-    return torch.arange(width, device=device) < torch.tensor(lengths, device=device)[:, None]
+    rows = torch.tensor(lengths).to(device, non_blocking=True)  # made on a GPU, it would wait for all work in hand
+    return torch.arange(width, device=device) < rows[:, None]
 
 
 def visible(inside: Tensor | None, width: int, chunk: int | None, device: torch.device) -> Tensor | None:

@@ -57,7 +57,7 @@ def whisper_log_mel(wave: Tensor, num_mels: int = 128) -> Tensor:
     window = torch.hann_window(400, device=wave.device)
     spectrum = torch.stft(wave, 400, 160, window=window, return_complex=True)[..., :-1]
     power = spectrum.abs().square()
-    mel = slaney_filters(16_000, 400, num_mels, 0.0, 8000.0).to(wave.device) @ power
+    mel = _filters_on(wave.device, 16_000, 400, num_mels) @ power
     log = mel.clamp(min=1e-10).log10()
     loudest = log.amax(dim=(-2, -1), keepdim=True)
     return (torch.maximum(log, loudest - 8.0) + 4.0) / 4.0
@@ -71,7 +71,7 @@ def vocoder_mel(wave: Tensor, num_mels: int = 80) -> Tensor:
     window = torch.hann_window(n_fft, device=wave.device)
     spectrum = torch.view_as_real(torch.stft(padded, n_fft, hop, window=window, center=False, return_complex=True))
     magnitude = (spectrum.square().sum(-1) + 1e-9).sqrt()
-    mel = slaney_filters(CODEC_RATE, n_fft, num_mels, 0.0, 8000.0).to(wave.device) @ magnitude
+    mel = _filters_on(wave.device, CODEC_RATE, n_fft, num_mels) @ magnitude
     return mel.clamp(min=1e-5).log()
 
 
@@ -102,6 +102,13 @@ def slaney_filters(rate_hz: int, n_fft: int, num_mels: int, low_hz: float, high_
     falling = slopes[2:] / widths[1:, None]
     triangles = torch.minimum(rising, falling).clamp(min=0)
     return (triangles * (2.0 / (edges[2:] - edges[:-2]))[:, None]).float()
+
+
+@lru_cache(maxsize=16)
+def _filters_on(device: torch.device, rate_hz: int, n_fft: int, num_mels: int) -> Tensor:
+    """`slaney_filters` up to 8 kHz, sent to a device once: on a GPU every loss of a training step would wait for it."""
+    with torch.inference_mode(False):  # what inference was the first to ask for must serve learning too
+        return slaney_filters(rate_hz, n_fft, num_mels, 0.0, 8000.0).to(device)
 
 
 @lru_cache(maxsize=4)
