@@ -1,6 +1,6 @@
 """Makes a multi-speaker corpus: sentences of public-domain books in Kokoro's voices and in mixtures of them.
 
-    python training/corpora/kokoro_corpus.py KOKORO SENTENCES OUT --hours 30 --hold-out af_nova ...
+    python training/corpora/kokoro_corpus.py KOKORO SENTENCES OUT --hours 30 --hold-out af_nova ... [--device cuda]
 
 KOKORO is what fetch_kokoro.py made, SENTENCES one sentence a line or a table whose last column is the sentence. OUT
 gets clips/ID.flac and speech.jsonl for `omnitts train corpus`. Phonemes are hibari's. Which sentence is read by whom
@@ -17,16 +17,17 @@ import argparse
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from hibari.g2p import G2P
 
 from omnitts.audio import Waveform
 from omnitts.training.manifest import plain, read_sentences
+
+Array = np.ndarray[Any, Any]
 
 RATE = 24_000
 MOST_SYMBOLS = 500
@@ -37,10 +38,8 @@ SPEEDS = (0.9, 1.15)
 class Kokoro:
     """The network, its voices and its symbols."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(str(folder / "kokoro.onnx"), options)
+    def __init__(self, folder: Path, threads: int, device: str = "cpu") -> None:
+        self._speak = load_network(folder / "kokoro.onnx", threads, device)
         self._symbols: dict[str, int] = json.loads((folder / "symbols.json").read_text(encoding="utf-8"))
         self.voices = {
             path.stem: np.fromfile(path, np.float32).reshape(-1, 1, 256)
@@ -48,20 +47,31 @@ class Kokoro:
         }
         self._phonemizers = {british: G2P(british=british) for british in (False, True)}
 
-    def read(self, text: str, speaker: dict[str, float], speed: float, british: bool) -> np.ndarray[Any, Any] | None:
+    def read(self, text: str, speaker: dict[str, float], speed: float, british: bool) -> Array | None:
         """(N,) float32 at 24 kHz; None when the text has no symbols or too many."""
         phonemes = str(self._phonemizers[british](text))
         ids = [self._symbols[symbol] for symbol in phonemes if symbol in self._symbols]
         if not 2 < len(ids) < MOST_SYMBOLS:
             return None
         style = sum(weight * self.voices[name][len(ids)] for name, weight in speaker.items())
-        first, *_ = (entry.name for entry in self._session.get_inputs())
-        given = {
-            first: np.array([[0, *ids, 0]], np.int64),
-            "style": np.asarray(style, np.float32),
-            "speed": np.array([speed], np.float32),
-        }
-        return np.asarray(self._session.run(None, given)[0], np.float32).reshape(-1)
+        tokens = np.array([[0, *ids, 0]], np.int64)
+        return self._speak(tokens, np.asarray(style, np.float32), np.array([speed], np.float32)).reshape(-1)
+
+
+def load_network(path: Path, threads: int, device: str) -> Callable[[Array, Array, Array], Array]:
+    """Tokens (1, S), style (1, 256) and speed (1,) to float32 samples: onnxruntime for "cpu", torch elsewhere."""
+    if device == "cpu":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(str(path), options)
+        names = [entry.name for entry in session.get_inputs()]
+        return lambda *given: np.asarray(session.run(None, dict(zip(names, given, strict=True)))[0], np.float32)
+    from onnx_on_torch import TorchGraph
+
+    graph = TorchGraph(path, device)
+    return lambda *given: graph.run(**dict(zip(graph.inputs, given, strict=True)))[0].cpu().numpy()
 
 
 def main() -> int:
@@ -75,9 +85,10 @@ def main() -> int:
     parser.add_argument("--hold-out-sentences", type=Path, help="sentences never to read")
     parser.add_argument("--per-speaker", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of onnxruntime, with --device cpu")
+    parser.add_argument("--device", default="cpu", help='"cuda" reads in float32 with torch, for many hours of speech')
     options = parser.parse_args()
-    kokoro = Kokoro(options.kokoro, options.threads)
+    kokoro = Kokoro(options.kokoro, options.threads, options.device)
     held_out = (
         {plain(line) for line in read_sentences(options.hold_out_sentences)} if options.hold_out_sentences else set()
     )
