@@ -30,7 +30,7 @@ StepsOption = Annotated[
 TrainDeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
 WorkersOption = Annotated[
     int,
-    typer.Option("--workers", min=0, help="Processes that prepare what is learnt, for a GPU not to wait. 0: none."),
+    typer.Option("--workers", min=0, help="Processes that prepare ahead what is learnt from; 0: none."),
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=0, help="Processor threads; 0: as many as there are.")]
 
@@ -50,6 +50,7 @@ def corpus(
         float, typer.Option("--longest", min=1.0, help="Leave out longer recordings, seconds.")
     ] = 20.0,
     threads: ThreadsOption = 1,
+    workers: WorkersOption = 0,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -63,7 +64,8 @@ def corpus(
     sentences = read_sentences(exclude_sentences) if exclude_sentences else []
     held_out = HeldOut.of(exclude_voice or [], sentences)
     recordings = [recording for source in sources for recording in read_recordings(source)]
-    prepare_corpus(without(recordings, held_out), run_folder.corpus, CorpusOptions(longest_s=longest_s))
+    options = CorpusOptions(longest_s=longest_s)
+    prepare_corpus(without(recordings, held_out), run_folder.corpus, options, workers=workers)
 
 
 @app.command("start-from")

@@ -1,7 +1,7 @@
 """Corpus stage: recordings -> the feature cache. Trims silence, resamples, cuts to whole speech codes.
 
-One recording after the other; a stopped run goes on with the next. Recordings that cannot be used are counted and the
-first few named. Knows no network.
+Recordings go into the cache in their order, in however many processes they are heard; a stopped run goes on with the
+next. Those that cannot be used are counted and the first few named. Knows no network.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from omnitts.errors import AudioError, InputError
 from omnitts.models.codec.features import kaldi_fbank, vocoder_mel, whisper_log_mel
 from omnitts.training.pitch import pitch_of
 from omnitts.training.store import CODE_S, FRONT_RATE, KINDS, WAVE_RATE, CorpusStore, StoreWriter
+from omnitts.training.workers import in_order
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,24 +49,27 @@ class CorpusOptions:
     validation: float = 0.01
 
 
-def prepare_corpus(recordings: Sequence[Recording], folder: Path, options: CorpusOptions) -> CorpusStore:
-    """Fills the cache with the recordings that are not in it yet. Raises `InputError` when none can be used."""
+def prepare_corpus(
+    recordings: Sequence[Recording], folder: Path, options: CorpusOptions, *, workers: int = 0
+) -> CorpusStore:
+    """Fills the cache with the recordings that are not in it yet; ``workers``: processes that hear them.
+
+    Raises `InputError` when none can be used.
+    """
     unusable: list[str] = []
     said_s = time.monotonic()
     with StoreWriter(folder) as store:
-        for number, recording in enumerate(recordings, 1):
-            if recording.id in store.known:
-                continue
-            try:
-                features = features_of(recording.audio, options.longest_s)
-            except AudioError as error:
-                unusable.append(str(error))
+        new = [recording for recording in recordings if recording.id not in store.known]
+        heard = in_order(lambda place: _heard(new[place].audio, options.longest_s), len(new), workers)
+        for number, (recording, features) in enumerate(zip(new, heard, strict=True), 1):
+            if isinstance(features, AudioError):
+                unusable.append(str(features))
                 continue
             held_back = is_validation(recording.id, options.validation)
             store.append(recording.id, recording.text, recording.speaker, recording.accent, held_back, features)
             if time.monotonic() - said_s > _SAY_EVERY_S:
                 said_s = time.monotonic()
-                logger.info("corpus: %d of %d recordings", number, len(recordings))
+                logger.info("corpus: %d of %d recordings", number, len(new))
     if unusable:
         logger.warning("%d recordings cannot be used: %s", len(unusable), "; ".join(unusable[:_NAMED]))
         if len(unusable) == len(recordings):
@@ -73,6 +77,14 @@ def prepare_corpus(recordings: Sequence[Recording], folder: Path, options: Corpu
     corpus = CorpusStore(folder)
     logger.info("corpus: %d utterances, %.2f h", len(corpus.utterances), corpus.hours)
     return corpus
+
+
+def _heard(audio: Path, longest_s: float) -> dict[str, FloatArray] | AudioError:
+    """`features_of` as arrays, which a worker hands over by value; or why there are none."""
+    try:
+        return {name: values.numpy() for name, values in features_of(audio, longest_s).items()}
+    except AudioError as error:
+        return error
 
 
 def is_validation(name: str, share: float) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omnitts.audio import FloatArray
 from omnitts.errors import InputError, OutputError
 from omnitts.training.tables import Stretch, Table
 
@@ -153,7 +154,7 @@ class StoreWriter:
         return handle
 
     def append(
-        self, name: str, text: str, speaker: str, accent: str, held_back: bool, features: dict[str, Tensor]
+        self, name: str, text: str, speaker: str, accent: str, held_back: bool, features: Mapping[str, FloatArray]
     ) -> None:
         """Features of one utterance, each (frames per code * codes, width)."""
         num_codes = len(features["wave"]) // KINDS["wave"].frames
@@ -161,10 +162,9 @@ class StoreWriter:
             values = features[kind_name].reshape(-1, kind.width)
             if len(values) != num_codes * kind.frames:
                 raise ValueError(f"{kind_name} of {name} has {len(values)} frames for {num_codes} codes")
-            array = values.numpy()
             if kind_name == "wave":
-                array = np.round(array.clip(-1.0, 1.0) * _WAVE_STEPS)
-            _write_all(self._files[kind_name], array.astype(kind.dtype).tobytes())
+                values = np.round(values.clip(-1.0, 1.0) * _WAVE_STEPS)
+            _write_all(self._files[kind_name], values.astype(kind.dtype).tobytes())
         entry = Utterance(name, text, speaker, accent, self._offset, num_codes, held_back)
         self._index.write((json.dumps(asdict(entry), ensure_ascii=False) + "\n").encode())
         self._index.flush()

@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -25,6 +26,7 @@ from omnitts.errors import EngineError
 T = TypeVar("T")
 
 _PORTION: Final = 32  # numbers that a process takes at a time
+_AHEAD: Final = 4  # results for each worker that may wait to be asked for
 _INHERITED: list[Callable[[Any], Any]] = []  # of a worker
 
 
@@ -35,6 +37,21 @@ def mapped(function: Callable[[int], T], count: int, workers: int) -> list[T]:
     portions = [range(first, min(first + _PORTION, count)) for first in range(0, count, _PORTION)]
     with forked(lambda portion: [function(number) for number in portion], workers) as submit:
         return [result for future in [submit(portion) for portion in portions] for result in future.result()]
+
+
+def in_order(function: Callable[[int], T], count: int, workers: int) -> Iterator[T]:
+    """As `mapped`, one after the other as they are asked for, with a few for each worker made ahead."""
+    if not workers:
+        yield from map(function, range(count))
+        return
+    with forked(function, workers) as submit:
+        waiting: deque[Future[T]] = deque()
+        for number in range(count):
+            waiting.append(submit(number))
+            if len(waiting) >= workers * _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,18 @@ def test_noise_and_silence_have_no_pitch() -> None:
     noise = torch.randn(RATE, generator=torch.Generator().manual_seed(0)) * 0.1
     assert (pitch_of(noise, RATE, 480) > 0).float().mean() < 0.1
     assert (pitch_of(torch.zeros(RATE), RATE, 480) == 0).all()
+
+
+def test_workers_hear_the_same(clips: Path, tmp_path: Path) -> None:
+    """Also of what cannot be used."""
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    good = read_recordings(clips)[:5]
+    recordings = [good[0], replace(good[0], id="broken", audio=tmp_path / "broken.wav"), *good[1:]]
+    for workers in (0, 2):
+        prepare_corpus(recordings, tmp_path / str(workers), CorpusOptions(), workers=workers)
+    for name in (INDEX, *(f"{kind}.bin" for kind in KINDS)):
+        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+    assert [item.id for item in CorpusStore(tmp_path / "2").utterances] == [recording.id for recording in good]
 
 
 def test_the_cache_gives_back_what_was_put_in(clips: Path, tmp_path: Path) -> None:
