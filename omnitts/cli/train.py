@@ -263,7 +263,7 @@ def evaluate(
     ] = None,
     human: Annotated[Path | None, typer.Option("--human", help="Manifest of people's recordings.")] = None,
     part: Annotated[
-        list[str] | None, typer.Option("--part", help="Only this: resynthesis or speech (again for more).")
+        list[str] | None, typer.Option("--part", help="Only this: vocoder, resynthesis or speech (again for more).")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="Clips of each voice at most; 0: all.")] = 0,
     run: Annotated[Path | None, typer.Option("--run", help="Keep the figures in this run, for the model card.")] = None,
@@ -282,14 +282,15 @@ def evaluate(
     _set_threads(threads)
     from omnitts.engines.checkpoints import find_checkpoint
     from omnitts.errors import UsageError
-    from omnitts.training.evaluate import EvaluateOptions
+    from omnitts.training.evaluate import PARTS, EvaluateOptions
     from omnitts.training.evaluate import evaluate as run_evaluate
     from omnitts.training.manifest import read_recordings
     from omnitts.training.run_folder import RunFolder, write_json
 
     parts = tuple(part or ("resynthesis", "speech"))
-    if not set(parts) <= {"resynthesis", "speech"}:
-        raise UsageError(f"no part is called {parts[0]!r}", where="--part", hint="resynthesis or speech")
+    unknown = [name for name in parts if name not in PARTS]
+    if unknown:
+        raise UsageError(f"no part is called {unknown[0]!r}", where="--part", hint=f"one of {', '.join(PARTS)}")
     options = EvaluateOptions(tuple(held_out or ()), limit, parts, asr, device, particles=particles)
     people = read_recordings(human) if human else []
     figures = run_evaluate(find_checkpoint(model), read_recordings(clips), options, human=people, details=details)

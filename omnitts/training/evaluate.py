@@ -1,4 +1,4 @@
-"""Evaluation of a checkpoint on clips of sentences it has never met: resynthesis, speech in given voices, speed.
+"""Evaluation of a checkpoint on clips of sentences it has never met: vocoder, resynthesis, speech, speed.
 
 A checkpoint folder and a manifest of clips in (several clips per voice; what they say must be held out of training);
 figures as a dictionary out. Each clip's text is spoken again with another clip of its voice as reference, so that the
@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from omnitts.audio import Waveform, load, resample
@@ -25,7 +26,7 @@ from omnitts.engines.base import SpeechRequest
 from omnitts.engines.mgm_omni_settings import Settings
 from omnitts.engines.registry import EngineOptions, open_engine
 from omnitts.errors import InputError, VoiceError
-from omnitts.models.codec.features import FRONT_END_RATE
+from omnitts.models.codec.features import FRONT_END_RATE, vocoder_mel
 from omnitts.models.codec.loading import Codec, load_codec
 from omnitts.models.layout import CODEC_DIR
 from omnitts.pipeline.check.asr_models import find_asr_model
@@ -40,18 +41,19 @@ logger = logging.getLogger(__name__)
 
 _SAY_EVERY_S: Final = 30.0
 _BATCH: Final = 8
+PARTS: Final = ("vocoder", "resynthesis", "speech")
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
     """``held_out``: voices that were not learnt from. ``limit``: so many clips of each voice at most, 0 for all.
 
-    ``parts``: any of ``resynthesis`` and ``speech``. ``particles``: as the engine's setting; 0 leaves it to itself.
+    ``parts``: of PARTS. ``particles``: as the engine's setting; 0 leaves it to itself.
     """
 
     held_out: tuple[str, ...] = ()
     limit: int = 0
-    parts: tuple[str, ...] = ("resynthesis", "speech")
+    parts: tuple[str, ...] = ("resynthesis", "speech")  # what speaks, and the bound that its codes set
     asr: str = "base"
     device: str = "auto"
     seed: int = 0
@@ -78,8 +80,11 @@ def evaluate(
     ears.learn_voices([(clip.speaker, sounds[clip.id]) for clip in clips])
     heard = {"originals": _listened(ears, "originals", ((clip, sounds[clip.id]) for clip in chosen), len(chosen))}
     figures: dict[str, Any] = {}
-    if "resynthesis" in options.parts:
-        codec = load_codec(model / CODEC_DIR)
+    codec = load_codec(model / CODEC_DIR) if {"vocoder", "resynthesis"} & set(options.parts) else None
+    if codec is not None and "vocoder" in options.parts:
+        made = ((clip, vocoded(codec, sounds[clip.id])) for clip in chosen)
+        heard["vocoder"] = _listened(ears, "vocoder", made, len(chosen))
+    if codec is not None and "resynthesis" in options.parts:
         made = ((clip, resynthesis(codec, sounds[clip.id], sounds[references[clip.id].id])) for clip in chosen)
         heard["resynthesis"] = _listened(ears, "resynthesis", made, len(chosen))
     if "speech" in options.parts:
@@ -102,6 +107,14 @@ def evaluate(
         ]
         details.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return figures
+
+
+def vocoded(codec: Codec, clip: Waveform, seed: int = 0) -> Waveform:
+    """A clip's own mel through the vocoder: what the vocoder alone costs."""
+    samples = np.ascontiguousarray(resample(clip, codec.detokenizer.rate_hz).samples)
+    mel = vocoder_mel(torch.from_numpy(samples)[None])[0]
+    wave = codec.detokenizer.hift([mel], [torch.Generator().manual_seed(seed)])[0].wave
+    return Waveform(wave.numpy(), codec.detokenizer.rate_hz)
 
 
 def resynthesis(codec: Codec, clip: Waveform, reference: Waveform, seed: int = 0) -> Waveform:

@@ -11,7 +11,7 @@ import pytest
 from omnitts.audio import FloatArray, Waveform
 from omnitts.errors import InputError
 from omnitts.pipeline.check.transcribe import Transcript
-from omnitts.training.evaluate import EvaluateOptions, evaluate
+from omnitts.training.evaluate import PARTS, EvaluateOptions, evaluate
 from omnitts.training.listening import Ears, Heard, summary
 from omnitts.training.manifest import read_recordings
 from omnitts.training.model_card import model_card
@@ -42,7 +42,7 @@ class Spectrum:
 def test_every_part_is_measured(toy_model: Path, clips: Path, tmp_path: Path) -> None:
     recordings = read_recordings(clips)[:6]
     details = tmp_path / "details.jsonl"
-    options = EvaluateOptions(held_out=("s2",), limit=1, device="cpu", particles=2)
+    options = EvaluateOptions(held_out=("s2",), limit=1, parts=PARTS, device="cpu", particles=2)
     figures = evaluate(
         toy_model, recordings, options, human=recordings[:1], details=details, ears=Ears(Deaf(), Spectrum())
     )
@@ -53,16 +53,18 @@ def test_every_part_is_measured(toy_model: Path, clips: Path, tmp_path: Path) ->
     assert 0 < figures["originals, known voices"]["wer"] < 1
     assert {part.split(",")[0] for part in figures} == {
         "originals",
+        "vocoder",
         "resynthesis",
         "speech",
         "speed",
         "human references",
     }
     minutes = figures["originals, known voices"]["minutes"]
-    assert figures["resynthesis, known voices"]["minutes"] == pytest.approx(minutes, abs=0.02)
+    for part in ("vocoder", "resynthesis"):
+        assert figures[f"{part}, known voices"]["minutes"] == pytest.approx(minutes, abs=0.02)
     assert figures["speed"]["real_time_factor"] > 0
     lines = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
-    assert len(lines) == 9
+    assert len(lines) == 12
     facts = {"hours": 1.0, "utterances": 6, "speakers": 3, "steps": {}, "version": "0", "bytes": 1}
     card = model_card("toy", TOY, facts, figures)
     known = figures["originals, known voices"]
