@@ -53,9 +53,9 @@ def test_trap_30_a_token_that_decodes_to_nothing_ends_nothing() -> None:
 
 
 def test_flags_of_a_full_vocabulary_take_less_than_a_few_seconds() -> None:
-    started_s = time.perf_counter()
+    started_s = time.process_time()  # what others do on the machine is not counted
     flags_of(*(f"word{i}" for i in range(151_672)))
-    assert time.perf_counter() - started_s < 5
+    assert time.process_time() - started_s < 5
 
 
 def test_the_transcript_pad_is_a_constant_unless_the_config_says_otherwise(tiny_mouth: Mouth) -> None:
