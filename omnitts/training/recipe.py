@@ -183,8 +183,10 @@ CPU: Final = Recipe(
         guidance=1.2,
         num_steps=5,  # a narrow flow says the same in 5 (docs/small-model.md)
         drop_condition=0.1,
+        prompt_share=0.8,
         streaming_share=0.15,
-        longest_s=4.0,
+        longest_s=6.0,
+        other_prompt_share=0.75,
         speaker_share=0.25,
     ),
     vocoder=VocoderRecipe(
