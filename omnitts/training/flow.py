@@ -1,8 +1,8 @@
 """Flow stage: conditional flow matching of mel given codes, voice and a prompt; the module of the codec, trained.
 
 The loss is that of Lipman et al. 2022 (arXiv 2210.02747) on straight paths from noise to mel: the estimator is asked,
-at a random time, for the velocity. One in five rows hears no condition, for classifier-free guidance; most rows have
-the beginning of their own mel as prompt; half of the batches see through the streaming masks.
+at a random time, for the velocity. Some rows hear no condition, for classifier-free guidance; most have a prompt, their
+own beginning or the end of another clip; some batches see through the streaming masks. The recipe says how many.
 Letters: B rows, T codes, F = 2 T mel frames, M mel bands.
 """
 

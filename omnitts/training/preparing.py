@@ -7,7 +7,6 @@ no device: workers are forked and must never touch a GPU.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
 
-from omnitts.training.workers import forked
+from omnitts.training.workers import forked, made_ahead
 
 Batch = Sequence[int]
 BatchesOf = Callable[[int], list[Batch]]  # of an epoch; never an empty list
 
-_AHEAD: Final = 4  # batches for each worker
 _PREPARES: Final = 1_640_531_527  # far from the seed of any step: what is drawn here is not drawn in `losses` again
 
 
@@ -101,15 +99,5 @@ def prepared_ahead(
             lists[epoch + 1] = submit(epoch + 1)
             return found
 
-        waiting: deque[tuple[Job, Future[Any]]] = deque()
-        for job in jobs_from(list_of, *at, stop):
-            waiting.append((job, submit(job)))
-            if len(waiting) >= workers * _AHEAD:
-                yield _taken(*waiting.popleft(), pin)
-        while waiting:
-            yield _taken(*waiting.popleft(), pin)
-
-
-def _taken(job: Job, future: Future[Any], pin: bool) -> Prepared:
-    batch = future.result()
-    return Prepared(job, batch.pin_memory() if pin and hasattr(batch, "pin_memory") else batch)
+        for job, batch in made_ahead(submit, jobs_from(list_of, *at, stop), workers):
+            yield Prepared(job, batch.pin_memory() if pin and hasattr(batch, "pin_memory") else batch)

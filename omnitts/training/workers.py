@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -24,6 +24,7 @@ import torch
 from omnitts.errors import EngineError
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _PORTION: Final = 32  # numbers that a process takes at a time
 _AHEAD: Final = 4  # results for each worker that may wait to be asked for
@@ -45,13 +46,19 @@ def in_order(function: Callable[[int], T], count: int, workers: int) -> Iterator
         yield from map(function, range(count))
         return
     with forked(function, workers) as submit:
-        waiting: deque[Future[T]] = deque()
-        for number in range(count):
-            waiting.append(submit(number))
-            if len(waiting) >= workers * _AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from (result for _, result in made_ahead(submit, range(count), workers))
+
+
+def made_ahead(submit: Callable[[V], Future[T]], values: Iterable[V], workers: int) -> Iterator[tuple[V, T]]:
+    """Each value with its result, in order; a few for each worker are under way before they are asked for."""
+    waiting: deque[tuple[V, Future[T]]] = deque()
+    for value in values:
+        waiting.append((value, submit(value)))
+        if len(waiting) >= workers * _AHEAD:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for value, future in waiting:
+        yield value, future.result()
 
 
 @contextmanager
