@@ -15,7 +15,7 @@ particles    a piece is said so many times at once, and the checkpoint's spellin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -79,7 +79,7 @@ class Settings:
         kept = max(1, round(self.heard_s * TOKENS_PER_S))
         if kept >= prompt.num_tokens:
             return prompt
-        return VoicePrompt(prompt.tokens[-kept:], prompt.mel[-2 * kept :], prompt.speaker)
+        return replace(prompt, tokens=prompt.tokens[-kept:], mel=prompt.mel[-2 * kept :])
 
     def num_particles(self, reader: Path) -> int:
         """Particles of a piece. Raises `EngineError` when several are asked for and there is no ``reader``."""

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save
 
 from omnitts import audio, paths
 from omnitts.errors import OutputError, VoiceError
+from omnitts.models.codec.adaptation import Adaptation
 from omnitts.models.codec.features import FRONT_END_RATE
 from omnitts.models.codec.prompt import VoicePrompt
 from omnitts.types import Voice
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_CLIP_S = 30.0
 _FIELDS = ("tokens", "mel", "speaker")
+_ADAPTATION = ("matrix", "made", "wanted", "loudest")  # where the codec adapts to its speakers
 
 
 def stored_prompt(voice: Voice, codec_digest: str, listen: Callable[[torch.Tensor], VoicePrompt]) -> VoicePrompt:
@@ -63,7 +65,8 @@ def _read(path: Path) -> VoicePrompt | None:
         return None
     try:
         tensors = load_file(path)
-        return VoicePrompt(*(tensors[field] for field in _FIELDS))
+        adaptation = Adaptation(*(tensors[field] for field in _ADAPTATION)) if _ADAPTATION[0] in tensors else None
+        return VoicePrompt(tensors["tokens"], tensors["mel"], tensors["speaker"], adaptation)
     except (SafetensorError, KeyError, OSError) as error:
         logger.warning("%s: the stored voice prompt is damaged (%s) and will be made again", path, error)
         return None
@@ -71,7 +74,10 @@ def _read(path: Path) -> VoicePrompt | None:
 
 def _store(prompt: VoicePrompt, folders: list[Path], name: str) -> None:
     """In the first folder that can be written; a prompt that cannot be stored is only slower next time."""
-    data = save({field: getattr(prompt, field).contiguous() for field in _FIELDS})
+    tensors = {field: getattr(prompt, field) for field in _FIELDS}
+    if prompt.adaptation is not None:
+        tensors |= {field: getattr(prompt.adaptation, field) for field in _ADAPTATION}
+    data = save({field: tensor.contiguous() for field, tensor in tensors.items()})
     for folder in folders:
         if folder.is_dir() and not os.access(folder, os.W_OK):
             continue

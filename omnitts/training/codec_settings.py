@@ -24,6 +24,7 @@ def flow_settings(recipe: FlowRecipe, num_codes: int, speaker_size: int) -> dict
         "vocab_size": num_codes,
         "token_mel_ratio": 2,
         "pre_lookahead_len": 3,
+        **({"adaptation_frames": recipe.adaptation_frames} if recipe.adaptation_frames else {}),
         "encoder": {
             "input_size": recipe.input_size,
             "output_size": recipe.output_size,

@@ -122,7 +122,7 @@ def resynthesis(codec: Codec, clip: Waveform, reference: Waveform, seed: int = 0
 
     The flow hears as much of the reference as in an engine.
     """
-    prompt = Settings().heard(codec.front_end.listen(torch.from_numpy(resample(reference, FRONT_END_RATE).samples)))
+    prompt = Settings().heard(codec.listen(torch.from_numpy(resample(reference, FRONT_END_RATE).samples)))
     tokens = codec.front_end.tokenizer.tokens(torch.from_numpy(resample(clip, FRONT_END_RATE).samples)).long()
     wave = codec.detokenizer.speak([tokens], [prompt], [seed])[0]
     return Waveform(wave.numpy(), codec.detokenizer.rate_hz)

@@ -46,7 +46,8 @@ class EstimatorConfig:
 @dataclass(frozen=True)
 class FlowConfig:
     """Speech tokens to mel (spec 3). ``noise_frames`` is a constant of the solver, and ``num_steps`` is 10 (spec 3.3)
-    unless a checkpoint of omnitts' own says otherwise (``cfm_params.n_timesteps``).
+    unless a checkpoint of omnitts' own says otherwise (``cfm_params.n_timesteps``). ``adaptation_frames``: the flow is
+    adapted to every voice (`adaptation.fitted`); 0, as in published checkpoints: it is not.
     """
 
     vocab_size: int
@@ -56,6 +57,7 @@ class FlowConfig:
     estimator: EstimatorConfig
     guidance: float = 0.7
     num_steps: int = 10
+    adaptation_frames: float = 0.0
     noise_frames: int = 30_000
 
 
@@ -121,6 +123,7 @@ def flow_config(data: Mapping[str, Any], where: str) -> FlowConfig:
         mel_bins=flow.count("output_size"),
         guidance=solver.number("inference_cfg_rate"),
         num_steps=solver.count("n_timesteps", 10),
+        adaptation_frames=flow.number("adaptation_frames", 0.0),
         encoder=EncoderConfig(
             input_size=encoder.count("input_size", flow.count("input_size")),
             output_size=encoder.count("output_size"),
@@ -143,6 +146,8 @@ def flow_config(data: Mapping[str, Any], where: str) -> FlowConfig:
             chunk=estimator.count("static_chunk_size", chunk * ratio),
         ),
     )
+    if config.adaptation_frames < 0:
+        raise flow.error("adaptation_frames", f"is {config.adaptation_frames:g}, below 0")
     if config.estimator.in_channels != 4 * config.mel_bins:
         raise estimator.error("in_channels", f"is {config.estimator.in_channels}, not four times output_size")
     return config

@@ -63,4 +63,8 @@ class Flow(nn.Module):
             given[row, : len(prompt.mel)] = prompt.mel.to(device)
         frames = [ratio * (length - context) for length in lengths]
         mel = self.decoder(mu, speaker, given, frames, streaming, num_steps)  # (B, F, M)
-        return [mel[row, len(prompt.mel) : frames[row]].T for row, prompt in enumerate(prompts)]
+        made = [mel[row, len(prompt.mel) : frames[row]].T for row, prompt in enumerate(prompts)]
+        return [
+            own if prompt.adaptation is None else prompt.adaptation(own)
+            for own, prompt in zip(made, prompts, strict=True)
+        ]

@@ -21,10 +21,11 @@ from omnitts.models.codec import hyperyaml
 from omnitts.models.codec.campplus import CamPlus
 from omnitts.models.codec.config import flow_config, hift_config
 from omnitts.models.codec.detokenizer import Detokenizer
+from omnitts.models.codec.enrolment import adapted
 from omnitts.models.codec.flow import Flow
 from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.packed_flow import pack_flow
-from omnitts.models.codec.prompt import FrontEnd
+from omnitts.models.codec.prompt import FrontEnd, VoicePrompt
 from omnitts.models.codec.s3_tokenizer import S3Tokenizer
 
 SETTINGS: Final = "cosyvoice2.yaml"
@@ -55,6 +56,15 @@ class Codec:
         return FrontEnd(
             S3Tokenizer(self.folder / TOKENIZER, self.num_threads), CamPlus(self.folder / SPEAKER, self.num_threads)
         )
+
+    def listen(self, samples: Tensor) -> VoicePrompt:
+        """(N,) mono samples at 16 kHz -> the voice's prompt, the flow adapted to it if the checkpoint asks for that.
+
+        Raises `VoiceError` as `FrontEnd.listen` does.
+        """
+        prompt, flow = self.front_end.listen(samples), self.detokenizer.flow
+        frames = flow.config.adaptation_frames
+        return adapted(flow, prompt, frames) if frames else prompt
 
 
 def load_codec(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from omnitts.errors import VoiceError
+from omnitts.models.codec.adaptation import Adaptation
 from omnitts.models.codec.campplus import CamPlus
 from omnitts.models.codec.features import CODEC_RATE, FRONT_END_RATE, resample_sinc, vocoder_mel
 from omnitts.models.codec.s3_tokenizer import S3Tokenizer
@@ -22,11 +23,15 @@ MIN_CLIP_S: Final = 0.1
 
 @dataclass(frozen=True)
 class VoicePrompt:
-    """What the flow is conditioned on: (L,) int64 tokens, (2L, M) float32 log-mel, (E,) float32 speaker vector."""
+    """What the flow is conditioned on: (L,) int64 tokens, (2L, M) float32 log-mel, (E,) float32 speaker vector.
+
+    ``adaptation`` is what its mel goes through at the end, for a codec that adapts to its speakers.
+    """
 
     tokens: Tensor
     mel: Tensor
     speaker: Tensor
+    adaptation: Adaptation | None = None
 
     @property
     def num_tokens(self) -> int:

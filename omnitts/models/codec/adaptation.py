@@ -1,0 +1,64 @@
+"""Speaker adaptation: an affine map of mel frames that undoes what a flow gets wrong in a voice.
+
+Frames as the flow makes them and as they were recorded in; the map out. It is the ridge regression from one to the
+other, drawn towards leaving frames as they are, with the spread of every band restored (regression alone flattens it).
+Sources: feature-space speaker adaptation (Gales 1998), variance compensation in voice conversion (Toda et al. 2007).
+Letters: M mel bands, F frames. Where the frames come from: ``enrolment.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+_FEWEST_FRAMES: Final = 40
+_SPEECH_RANGE: Final = 4.0  # below the loudest frame, in mean log-mel: what lies lower is pause
+_NO_CHANGE_BELOW, _ALL_CHANGE_ABOVE = -6.0, -4.0  # relative to the loudest frame; between them it fades in
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """wanted + matrix (frame - made), faded out in pauses; all in float32.
+
+    ``matrix`` (M, M); ``made`` and ``wanted`` (M,), the mean frame of the flow and of the recording; ``loudest`` (),
+    the mean over the bands of the loudest recorded frame.
+    """
+
+    matrix: Tensor
+    made: Tensor
+    wanted: Tensor
+    loudest: Tensor
+
+    def __call__(self, mel: Tensor) -> Tensor:
+        """(M, F) -> (M, F)"""
+        matrix, made, wanted, loudest = (
+            part.to(mel) for part in (self.matrix, self.made, self.wanted, self.loudest)
+        )  # fmt: skip
+        changed = matrix @ (mel - made[:, None]) + wanted[:, None]
+        level = mel.mean(dim=0) - loudest
+        share = ((level - _NO_CHANGE_BELOW) / (_ALL_CHANGE_ABOVE - _NO_CHANGE_BELOW)).clamp(0, 1)
+        return mel + share * (changed - mel)
+
+
+def fitted(made: Tensor, recorded: Tensor, frames: float) -> Adaptation | None:
+    """The map from (F, M) frames of the flow to those that were recorded; None where hardly any is speech.
+
+    ``frames``: so many recorded frames weigh as much as the wish to change nothing.
+    """
+    loudness = recorded.mean(dim=1)
+    is_speech = loudness > loudness.max() - _SPEECH_RANGE
+    if int(is_speech.sum()) < _FEWEST_FRAMES:
+        return None
+    made, recorded = made[is_speech], recorded[is_speech]
+    made_mean, recorded_mean = made.mean(dim=0), recorded.mean(dim=0)
+    made, recorded = made - made_mean, recorded - recorded_mean
+    plain = torch.eye(made.shape[1], dtype=made.dtype)
+    prior = frames * made.square().mean() * plain
+    change = torch.linalg.solve(made.T @ made + prior, made.T @ (recorded - made)).T
+    matrix = plain + change
+    spread = recorded.std(dim=0) / (made @ matrix.T).std(dim=0).clamp(min=1e-6)
+    matrix = spread[:, None] * matrix
+    return Adaptation(*(part.float() for part in (matrix, made_mean, recorded_mean, loudness.max())))
