@@ -86,7 +86,8 @@ class VocoderStage:
         made = sound(self.hift, mel, used)
         with torch.autocast(device.type, enabled=False):
             spectral, mel_off = spectral_loss(made, real), mel_loss(made, real)
-        loss = spectral + self._recipe.mel_weight * mel_off + self._recipe.pitch_weight * pitch_off
+        recipe = self._recipe
+        loss = recipe.spectral_weight * spectral + recipe.mel_weight * mel_off + recipe.pitch_weight * pitch_off
         losses = {"spectral": spectral, "mel": mel_off, "pitch": pitch_off}
         first = self._recipe.adversarial_from
         if first is not None and step >= first and self.networks.training:

@@ -56,7 +56,7 @@ class Discriminators(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.periods = nn.ModuleList(_judge(channels, (5, 1), (3, 1)) for _ in PERIODS)
-        self.spectra = nn.ModuleList(_judge(channels, (3, 9), (1, 2)) for _ in RESOLUTIONS)
+        self.spectra = nn.ModuleList(_judge(channels, (3, 9), (2, 2)) for _ in RESOLUTIONS)
 
     def forward(self, wave: Tensor) -> list[list[Tensor]]:
         """Of each judge the values after every layer; the last are its verdict, 1 for real."""
