@@ -20,6 +20,7 @@ import torch
 
 from omnitts.audio import Waveform, silence
 from omnitts.engines.base import Capabilities, Speech, SpeechRequest
+from omnitts.engines.casting import Casting, CastVoice, voice_key
 from omnitts.engines.checkpoints import find_checkpoint
 from omnitts.engines.memory import is_out_of_memory
 from omnitts.engines.mgm_omni_settings import Settings, pick_device
@@ -30,8 +31,7 @@ from omnitts.engines.sequence import Sequence as SpeechSequence
 from omnitts.engines.sound_stage import SoundStage
 from omnitts.engines.steering import Steering
 from omnitts.engines.tuning import fastest_layout
-from omnitts.engines.voice_prompt import stored_prompt
-from omnitts.errors import EngineError, ModelError, VoiceError
+from omnitts.errors import EngineError, ModelError
 from omnitts.models.codec.detokenizer import Detokenizer
 from omnitts.models.codec.features import CODEC_RATE
 from omnitts.models.codec.loading import Codec, load_codec
@@ -48,6 +48,7 @@ from omnitts.models.mgm_omni.sampler import Sampling
 from omnitts.models.mgm_omni.speech_rows import speech_codes
 from omnitts.models.mgm_omni.speech_slots import Entry, SpeechSlots
 from omnitts.models.mgm_omni.text_feed import NARRATION, Failure
+from omnitts.models.mgm_omni.text_form import TextForm
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.models.weights import dtype_by_name
 from omnitts.types import Voice
@@ -61,6 +62,7 @@ BATCH_ON_GPU, BATCH_ON_CPU = 64, 8
 HALF_PRECISION_FROM_BYTES = 1 << 30  # smaller checkpoints stay fp32 on a CPU: exact, and fast enough
 EMPTY_S = 0.1
 SOUNDS_AT_ONCE_ON_CPU = 4  # more would not be faster there, and one would wait longer for the first and after a stop
+_LOADED = ("_scheduler", "_scheduler_of_one", "_prefixes", "_steering", "_casting", "_reader", "_mouth", "_codec")
 _NOTHING_SAID = SpeechResult(torch.zeros(0, 1, dtype=torch.int64), (Failure.EMPTY_TEXT,))
 
 
@@ -73,14 +75,6 @@ def open_engine(options: EngineOptions) -> MgmOmniEngine:
         raise ModelError("this checkpoint is a brain, it cannot speak by itself", where=str(folder), hint=hint)
     settings.num_particles(folder / CODEC_DIR / READER)
     return MgmOmniEngine(folder, options)
-
-
-@dataclass(frozen=True)
-class _CastVoice:
-    """A voice ready to speak: the mouth's prompt rows and the codec's prompt."""
-
-    rows: torch.Tensor
-    prompt: VoicePrompt
 
 
 @dataclass(frozen=True)
@@ -107,7 +101,6 @@ class MgmOmniEngine:
         self.utilisation = Utilisation()
         self._options = options
         self._settings = Settings.parse(options.extra)
-        self._voices: dict[str, _CastVoice] = {}
         self._config = read_json(folder / "config.json")
         languages = self._config.get("languages")
         self._capabilities = Capabilities(
@@ -174,10 +167,14 @@ class MgmOmniEngine:
 
     @cached_property
     def _steering(self) -> Steering | None:
-        if self._num_particles == 1:
+        if self._num_particles == 1 or self._reader is None:
             return None
-        reader = TextReader.open(self.folder / CODEC_DIR / READER, self._device)
-        return Steering(reader, self._mouth.vocabulary, self._mouth.config.dropped_rows, self._num_particles)
+        return Steering(self._reader, self._mouth.vocabulary, self._mouth.config.dropped_rows, self._num_particles)
+
+    @cached_property
+    def _reader(self) -> TextReader | None:
+        path = self.folder / CODEC_DIR / READER
+        return TextReader.open(path, self._device) if path.is_file() else None
 
     @cached_property
     def _codec(self) -> Codec:
@@ -200,34 +197,27 @@ class MgmOmniEngine:
         self._cast(voice)
 
     def lend(self, voice: Voice) -> LentVoice:
-        """What joint generation needs of this engine; loads it."""
+        """What joint generation needs of this engine; loads it. Raises `ModelError` for a mouth that cannot follow."""
+        if self._mouth.config.text_form is not TextForm.LETTERS:
+            hint = "give a mouth that reads what a brain writes, as the published ones do (`omnitts models list`)"
+            raise ModelError("this mouth reads phonemes, a brain writes letters", where=str(self.folder), hint=hint)
         cast = self._cast(voice)
         return LentVoice(self._mouth, cast.rows, cast.prompt, self._codec.detokenizer)
 
-    def _cast(self, voice: Voice | None) -> _CastVoice:
-        """The voice's prompts, computed once and kept."""
-        if voice is None:
-            hint = "add --voice: a recording of 5 to 15 s, or a name from `omnitts voices list`"
-            raise VoiceError("mgm-omni speaks only in a cloned voice, and none is given", hint=hint)
-        if voice.digest not in self._voices:
-            if not voice.transcript.strip():
-                raise VoiceError(
-                    "it is not known what the reference recording says",
-                    where=str(voice.audio),
-                    hint='give its words with --voice-text "..." or in a text file of the same name beside it',
-                )
-            prompt = stored_prompt(voice, self._codec_digest, self._listen)
-            rows = self._mouth.prompts.voice_rows(voice.transcript, prompt.tokens.tolist())
-            self._voices[voice.digest] = _CastVoice(rows, prompt)
-        return self._voices[voice.digest]
+    def _cast(self, voice: Voice | None) -> CastVoice:
+        return self._casting.cast(voice)
+
+    @cached_property
+    def _casting(self) -> Casting:
+        return Casting(self._mouth.prompts, self._reader, self._codec_digest, self._listen)
 
     def _listen(self, samples: torch.Tensor) -> VoicePrompt:
         """Opens codec and front ends only for a voice whose prompt is not stored yet."""
-        return self._codec.front_end.listen(samples)
+        return self._codec.listen(samples)
 
     @cached_property
     def _codec_digest(self) -> str:
-        """Names the two front ends that hear a reference, without opening them."""
+        """Names front ends and flow, of which a prompt is made, without opening them."""
         return model_revision(self.folder / CODEC_DIR)
 
     # Speaking -------------------------------------------------------------------------------------------------------
@@ -282,13 +272,13 @@ class MgmOmniEngine:
 
     def _start(self, requests: Sequence[SpeechRequest]) -> list[SpeechSequence]:
         """Requests as sequences that wait; the prompts of voices not met before are prefilled together."""
-        prompts = {}
+        prompts, cast = {}, []
         for request in requests:
             refuse_language(self.name, self._capabilities.languages, request.language)
             if request.speed != 1.0:
                 raise EngineError("mgm-omni has no speed of its own", where="--speed", hint="assembly changes the pace")
-            voice = self._cast(request.voice)
-            prompts[_digest(request)] = voice.rows
+            cast.append(self._cast(request.voice))
+            prompts[voice_key(request.voice)] = cast[-1].rows
         if not requests:
             return []
         _ = self._codec  # loaded here, in one thread, since several will want it
@@ -299,22 +289,22 @@ class MgmOmniEngine:
             SpeechSequence(
                 request,
                 Entry(
-                    prefix=prefixes[_digest(request)],
-                    text=schedule(mouth.vocabulary, mouth.prompts.text_ids(request.text.strip())),
+                    prefix=prefixes[voice_key(request.voice)],
+                    text=schedule(mouth.vocabulary, mouth.prompts.text_ids(request.text.strip(), accent)),
                     sampling=self._sampling(request.seed),
                     row_limit=DEFAULT_MAX_ROWS + NARRATION.extra_rows,
                 ),
-                self._labels(request),
+                self._labels(request, accent),
             )
-            for request in requests
+            for request, accent in (
+                (request, voice.accent or request.language) for request, voice in zip(requests, cast, strict=True)
+            )
         ]
 
-    def _labels(self, request: SpeechRequest) -> tuple[int, ...]:
+    def _labels(self, request: SpeechRequest, accent: str) -> tuple[int, ...]:
         """What steering listens for: the sounds of the text, as the voice pronounces them."""
         if self._steering is None:
             return ()
-        assert request.voice is not None, "cast already"
-        accent = request.voice.accent or request.language
         return self._steering.reader.labels(request.text, accent, primary_tag(request.language))
 
     def _sampling(self, seed: int) -> Sampling:
@@ -394,9 +384,8 @@ class MgmOmniEngine:
 
     def close(self) -> None:
         """Frees weights and prompts; the engine may be used again and loads them anew."""
-        for name in ("_scheduler", "_scheduler_of_one", "_prefixes", "_steering", "_mouth", "_codec"):
+        for name in _LOADED:
             self.__dict__.pop(name, None)
-        self._voices.clear()
 
 
 def _refuse_failed(result: SpeechResult) -> None:
@@ -404,9 +393,3 @@ def _refuse_failed(result: SpeechResult) -> None:
         raise EngineError(
             f"the take went wrong ({result.failures[0].value})", hint="speak it again with another --seed"
         )
-
-
-def _digest(request: SpeechRequest) -> str:
-    """Names the prompt of a request's voice: recording and transcript."""
-    assert request.voice is not None
-    return f"{request.voice.digest} {request.voice.transcript}"

@@ -166,7 +166,16 @@ def _learnt(
     config, tokenizer = read_mouth_config(model), read_tokenizer(model)
     vocabulary = build_vocabulary(config, tokenizer, where=str(model))
     prompts, coder = PromptBuilder(config, vocabulary, tokenizer), TextCoder(tokenizer)
-    utterances = [LmUtterance(spoken(item.text, item.accent), item.text, item.speaker, item.codes) for item in heard]
+    utterances = [
+        LmUtterance(
+            prompts.written(spoken(item.text, item.accent), item.accent),
+            item.text,
+            item.speaker,
+            item.codes,
+            item.accent,
+        )
+        for item in heard
+    ]
     voices = np.array([item.vector for item in heard], np.float32)
     sizes = SpeechLmRecipe(options.plan)
     data = LmData(utterances, voices, prompts, vocabulary, coder, sizes, 0.0, config.dropped_rows)

@@ -18,7 +18,7 @@ from omnitts.training.lm_data import LmData, LmUtterance
 from omnitts.training.reading import WordTimes, text_times
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import read_vectors
-from omnitts.training.speech_lm import open_language, prepare_text, spoken
+from omnitts.training.speech_lm import open_language, prepare_text, spoken, text_form
 from omnitts.training.store import CorpusStore
 from omnitts.training.takes_file import kept_takes
 from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
@@ -52,12 +52,14 @@ def open_lm_corpus(
     recipe, corpus = run.recipe(), CorpusStore(run.corpus)
     sizes, folder = recipe.speech_lm, run.stage(TOKENIZER_STAGE)
     codes = read_codes(run, corpus)
-    texts = [spoken(utterance.text, utterance.accent) for utterance in corpus.utterances]
-    prepare_text(run, [*texts, *(books or [])])
+    form = text_form(recipe)
+    written = form.writer()
+    texts = [written(spoken(item.text, item.accent), item.accent) for item in corpus.utterances]
+    prepare_text(run, [*texts, *(written(text, "") for text in books or [])])
     _, config, vocabulary, prompts, coder = open_language(run)
     times: list[FloatRow] | list[None] = [None] * len(texts)
     if sizes.guide_weight and not for_takes:
-        times = text_times(folder, corpus, codes, texts, workers)
+        times = text_times(folder, corpus, codes, texts, form, workers)
     reader: TextReader | None = None
     labels: list[tuple[int, ...]] = [()] * len(texts)
     if for_takes or sizes.spelling_weight or sizes.takes_share:
@@ -65,14 +67,20 @@ def open_lm_corpus(
         labels = _labels(reader, corpus, workers)
     utterances = [
         LmUtterance(
-            text, item.text, item.speaker, tuple(codes[item.offset : item.offset + item.num_codes].tolist()), own, says
+            text,
+            item.text,
+            item.speaker,
+            tuple(codes[item.offset : item.offset + item.num_codes].tolist()),
+            item.accent,
+            own,
+            says,
         )
         for item, text, own, says in zip(corpus.utterances, texts, times, labels, strict=True)
     ]
     voices = read_vectors(run, corpus)
     if sizes.takes_share and reader is not None and not for_takes:
         places = {item.id: place for place, item in enumerate(corpus.utterances)}
-        takes, times_of = [take for take in kept_takes(run) if take.id in places], WordTimes(reader)
+        takes, times_of = [take for take in kept_takes(run) if take.id in places], WordTimes(reader, form)
 
         def times_of_take(number: int) -> FloatRow:
             take, place = takes[number], places[takes[number].id]

@@ -34,7 +34,7 @@ _REMEMBERED: Final = 1 << 15  # prompts, 3 kB each
 
 @dataclass(frozen=True)
 class LmUtterance:
-    """``text`` as it is spoken, ``transcript`` as a person would write it for a reference clip.
+    """``text`` as the mouth's text track has it, ``transcript`` as a person would write it for a reference clip.
 
     ``byte_codes``: the code at which each UTF-8 byte of ``text`` is spoken, if known (`alignment`). ``spelling``: the
     labels of its sounds, if known. ``take_of``: the recorded utterance whose text the model itself said here.
@@ -44,6 +44,7 @@ class LmUtterance:
     transcript: str
     speaker: str
     codes: tuple[int, ...]
+    accent: str = ""
     byte_codes: NDArray[np.float32] | None = None
     spelling: tuple[int, ...] = ()
     take_of: int | None = None
@@ -127,10 +128,11 @@ class LmData:
         """None where the clip cannot be one."""
         reference = self.utterances[place]
         try:
-            rows = self._prompts.voice_rows(reference.transcript, reference.codes)
+            rows = self._prompts.voice_rows(reference.transcript, reference.codes, reference.accent)
         except VoiceError:
             return None
-        if reference.transcript != reference.text:  # when its words are spoken is known of the spoken text alone
+        written = self._prompts.written(reference.transcript, reference.accent)
+        if written != reference.text:  # when its words are spoken is known of the spoken text alone
             return _Prompt(rows, prompt_said(rows, ()))
         return _Prompt(rows, prompt_said(rows, self._said(reference, self._coder.ids(reference.text), False)))
 

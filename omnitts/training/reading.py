@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from omnitts.models.mgm_omni.text_form import TextForm
 from omnitts.models.reading.code_reader import CodeReader
 from omnitts.models.reading.labels import Alphabet
 from omnitts.models.reading.text_reader import READER, TextReader
@@ -37,9 +38,13 @@ def keep_reader(reader: CodeReader, alphabet: Alphabet, kind: str, folder: Path)
 class WordTimes:
     """When codes say which byte of a text."""
 
-    def __init__(self, reader: TextReader) -> None:
+    def __init__(self, reader: TextReader, form: TextForm = TextForm.LETTERS) -> None:
+        """``form``: of the texts."""
         self._reader = reader
-        self._num_labels = cache(lambda word, accent: len(reader.labels(word, accent)))
+        is_spelled = form is TextForm.PHONEMES
+        self._num_labels = cache(
+            lambda word, accent: len(reader.labels_of(word) if is_spelled else reader.labels(word, accent))
+        )
 
     def of(self, codes: Sequence[int], text: str, transcript: str, accent: str) -> FloatRow:
         """The code at which each byte of ``text``, the transcript as it is spoken, is said."""
@@ -50,9 +55,15 @@ class WordTimes:
 
 
 def text_times(
-    folder: Path, corpus: CorpusStore, codes: NDArray[np.int16], texts: Sequence[str], workers: int = 0
+    folder: Path,
+    corpus: CorpusStore,
+    codes: NDArray[np.int16],
+    texts: Sequence[str],
+    form: TextForm = TextForm.LETTERS,
+    workers: int = 0,
 ) -> list[FloatRow] | list[None]:
-    """For each utterance the code at which each byte of its text (as spoken) is said; computed once, by ``workers``.
+    """For each utterance the code at which each byte of its text (as spoken, in ``form``) is said; computed once, by
+    ``workers``.
 
     Kept in ``folder``. None for all when ``folder`` holds no reader.
     """
@@ -64,7 +75,7 @@ def text_times(
     if not (folder / READER).is_file():
         logger.warning("%s holds no %s: nobody knows when each word is spoken", folder, READER)
         return [None] * len(texts)
-    times = WordTimes(TextReader.open(folder / READER))
+    times = WordTimes(TextReader.open(folder / READER), form)
     for accent in {item.accent for item in corpus.utterances}:
         times.of([0], "a", "a", accent)  # what it opens when it is first wanted, workers shall inherit
 

@@ -83,6 +83,7 @@ class FlowRecipe:
     prior_weight: float = 0.0  # of the distance between the two: mu is a mel from early on
     guidance: float = 0.7
     num_steps: int = 10  # of the solver when it speaks
+    adaptation_frames: float = 0.0  # adapts to each voice when it speaks, with this prior (`adaptation.fitted`); 0: not
     drop_condition: float = 0.2  # as in the literature of classifier-free guidance
     prompt_share: float = 0.7  # of the rows have a prompt, of up to ``prompt_most`` of their length
     prompt_most: float = 0.4
@@ -104,6 +105,7 @@ class VocoderRecipe:
     upsample_kernels: tuple[int, ...] = (16, 11, 7)
     block_kernels: tuple[int, ...] = (3, 7, 11)
     crop_frames: int = 40
+    spectral_weight: float = 1.0
     mel_weight: float = 5.0
     pitch_weight: float = 1.0
     adversarial_from: int | None = None  # step from which discriminators take part; None leaves them out
@@ -113,10 +115,11 @@ class VocoderRecipe:
 
 @dataclass(frozen=True)
 class TextRecipe:
-    """Byte-level BPE."""
+    """Byte-level BPE of ``form``: letters, as people write, or phonemes (`models.mgm_omni.text_form`)."""
 
     vocabulary: int = 4096
     dropout: float = 0.1
+    form: str = "letters"
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,7 @@ CPU: Final = Recipe(
         prior_weight=1.0,
         guidance=1.2,
         num_steps=5,  # a narrow flow says the same in 5 (docs/small-model.md)
+        adaptation_frames=200.0,
         drop_condition=0.1,
         prompt_share=0.8,
         streaming_share=0.15,
@@ -201,7 +205,7 @@ CPU: Final = Recipe(
         alone_epochs=6,
         guide_weight=0.5,
     ),
-    text=TextRecipe(vocabulary=2048, dropout=0.08),
+    text=TextRecipe(vocabulary=2048, dropout=0.08, form="phonemes"),
 )
 GPU: Final = replace(  # more and larger steps, and a speech LM of twice the size
     CPU,

@@ -12,10 +12,12 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from omnitts.errors import UsageError
 from omnitts.models.mgm_omni.checkpoint import read_tokenizer
 from omnitts.models.mgm_omni.config import MouthConfig
 from omnitts.models.mgm_omni.prompt import PromptBuilder
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
+from omnitts.models.mgm_omni.text_form import TextForm
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary, build_vocabulary
 from omnitts.pipeline.text.normalise import normalise
 from omnitts.training.recipe import Recipe
@@ -60,6 +62,7 @@ def mouth_settings(recipe: Recipe, text_size: int, silence: dict[str, Any]) -> d
         "speech_token_pre_pad": sizes.pre_pad,
         "silence_token": silence["silence_token"],
         "blank_ids": silence["blank_ids"],
+        **({"text_form": recipe.text.form} if recipe.text.form != TextForm.LETTERS else {}),
     }
 
 
@@ -74,6 +77,15 @@ def new_model(config: MouthConfig, seed: int) -> SpeechLM:
                 closes = name.endswith(("o_proj.weight", "down_proj.weight"))
                 nn.init.normal_(weight, std=0.02 / (2 * depth) ** 0.5 if closes else 0.02)
     return model
+
+
+def text_form(recipe: Recipe) -> TextForm:
+    """Raises `UsageError` for one that does not exist."""
+    try:
+        return TextForm(recipe.text.form)
+    except ValueError as error:
+        hint = f"one of {', '.join(TextForm)}"
+        raise UsageError(f"no text form is called {recipe.text.form!r}", where="text.form", hint=hint) from error
 
 
 def spoken(text: str, accent: str) -> str:

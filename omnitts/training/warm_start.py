@@ -2,7 +2,8 @@
 
 A checkpoint folder of this recipe's sizes goes in. Its speech tokenizer, speaker encoder and text tokenizer become the
 run's as they are (so its codes keep their meaning), the corpus is coded with them, and flow, vocoder and speech LM
-begin with its weights. More hours and more steps then make a better model of the same kind.
+begin with its weights. More hours and more steps then make a better model of the same kind. Where the recipe wants
+another text form than the model's, the text tokenizer is learnt anew and the speech LM respelled (`respelling`).
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ from safetensors.torch import load_file
 from omnitts.errors import InputError
 from omnitts.models.codec.loading import FLOW, HIFT, SPEAKER, TOKENIZER
 from omnitts.models.layout import CODEC_DIR
+from omnitts.models.mgm_omni.checkpoint import read_mouth_config, read_tokenizer
+from omnitts.models.mgm_omni.text_form import TextForm
 from omnitts.models.reading.text_reader import READER
 from omnitts.training.average_voice import MEL_READER
 from omnitts.training.export import TOKENIZER_WEIGHTS, TRAINING_DIR
 from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.loop import CHECKPOINT, START, save_aside
-from omnitts.training.run_folder import RunFolder
+from omnitts.training.recipe import recipe_from
+from omnitts.training.respelling import respelled
+from omnitts.training.run_folder import RECIPE_FILE, RunFolder, read_json
 from omnitts.training.speaker import STAGE as SPEAKER_STAGE
 from omnitts.training.speaker import VECTORS, own_vectors, save_table
-from omnitts.training.speech_lm import TEXT_STAGE
+from omnitts.training.speech_lm import TEXT_STAGE, prepare_text, spoken, text_form
 from omnitts.training.speech_lm_stage import STAGE as LM_STAGE
 from omnitts.training.store import CorpusStore
 from omnitts.training.text_tokenizer import FILES as TEXT_FILES
@@ -37,6 +42,7 @@ from omnitts.training.vocoder import STAGE as VOCODER_STAGE
 
 logger = logging.getLogger(__name__)
 
+_EMBEDDINGS: Final = "model.model.embed_tokens.weight"
 _STAGES: Final = (TOKENIZER_STAGE, SPEAKER_STAGE, TEXT_STAGE, FLOW_STAGE, VOCODER_STAGE, LM_STAGE)
 
 
@@ -54,14 +60,15 @@ def start_from(run: RunFolder, model: Path, *, learn_tokenizer: bool = False) ->
         hint = "give a folder made with `omnitts train export`"
         raise InputError(f"{', '.join(missing)} missing", where=str(model), hint=hint)
     corpus = CorpusStore(run.corpus)
-    run.recipe()
     begun = [stage for stage in _STAGES if (run.root / stage / CHECKPOINT).exists()]
     if begun:
         hint = "start another run folder, or delete those of these stages"
         raise InputError(f"{', '.join(begun)} have been trained here already", where=str(run.root), hint=hint)
     speaker = run.stage(SPEAKER_STAGE)
     _take([codec / SPEAKER], speaker)
-    _take([model / name for name in TEXT_FILES], run.stage(TEXT_STAGE))
+    is_respelled = text_form(run.recipe()) is not _form_of(model)
+    if not is_respelled:
+        _take([model / name for name in TEXT_FILES], run.stage(TEXT_STAGE))
     logger.info("start: hearing the voices of %.1f h", corpus.hours)
     save_table(speaker / VECTORS, own_vectors(corpus, speaker / SPEAKER))
     _begin_with(run.stage(VOCODER_STAGE), "hift.", codec / HIFT)
@@ -74,6 +81,29 @@ def start_from(run: RunFolder, model: Path, *, learn_tokenizer: bool = False) ->
     keep_codes(code_corpus(corpus, tokenizer / TOKENIZER), tokenizer / CODES)
     _begin_with(run.stage(FLOW_STAGE), "flow.", codec / FLOW)
     _begin_with(run.stage(LM_STAGE), "model.", model / "model.safetensors")
+    if is_respelled and (run.stage(LM_STAGE) / START).is_file():
+        logger.info("start: the speech LM is told about %s", text_form(run.recipe()))
+        _respell(run, model, corpus)
+
+
+def _respell(run: RunFolder, model: Path, corpus: CorpusStore) -> None:
+    """Gives the speech LM's beginning embeddings for the run's own text tokenizer, learnt from its corpus."""
+    before, after = _form_of(model).writer(), text_form(run.recipe()).writer()
+    texts = [(spoken(item.text, item.accent), item.accent) for item in corpus.utterances]
+    old, new = read_tokenizer(model), read_tokenizer(prepare_text(run, [after(*text) for text in texts]))
+    path = run.stage(LM_STAGE) / START
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    table = weights[_EMBEDDINGS]
+    told = respelled(table[: len(old)], old, new, texts, before, after)
+    save_aside({**weights, _EMBEDDINGS: torch.cat((told, table[len(old) :]))}, path)
+
+
+def _form_of(model: Path) -> TextForm:
+    """Of the model's text tokenizer, which an unfinished model may have without a speech LM."""
+    if (model / "config.json").is_file():
+        return read_mouth_config(model).text_form
+    recipe = model / TRAINING_DIR / RECIPE_FILE
+    return text_form(recipe_from(read_json(recipe), str(recipe))) if recipe.is_file() else TextForm.LETTERS
 
 
 def _take(files: Sequence[Path], folder: Path) -> None:

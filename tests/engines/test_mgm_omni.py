@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from omnitts.engines.mgm_omni_settings import USUAL_PARTICLES
 from omnitts.engines.registry import EngineOptions, open_engine
 from omnitts.errors import EngineError, ModelError, UsageError, VoiceError
 from omnitts.models.layout import CODEC_DIR
-from omnitts.models.reading.text_reader import READER
+from omnitts.models.reading.text_reader import READER, Spelling
 from omnitts.types import Voice
 from tests.engines.tiny_checkpoint import write_checkpoint
 from tests.models.reading.random_reader import random_text_reader
@@ -180,7 +181,42 @@ def test_steering_listens_for_the_voices_own_accent(steered: Path, voice: Voice)
     engine._steering.reader.labels = lambda *asked: heard.append(asked) or ()  # type: ignore[method-assign,assignment,func-returns-value]
     for accent in ("", "British"):
         list(engine.speak([SpeechRequest("k", "Hello.", dataclasses.replace(voice, accent=accent), "en")]))
-    assert heard == [("Hello.", "en", "en"), ("Hello.", "British", "en")]
+    assert [asked for asked in heard if asked[0] == "Hello."] == [("Hello.", "en", "en"), ("Hello.", "British", "en")]
+
+
+@pytest.mark.parametrize("accent", ["en-us", "en-gb"])
+def test_an_accent_that_no_card_names_is_heard(
+    steered: Path, voice: Voice, accent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader spells the recording as one of the accents would say it, and the text is listened for in that one."""
+    engine = engine_of(steered)
+    assert engine._reader is not None
+    reader, heard = engine._reader, []
+    monkeypatch.setattr(reader, "labels", lambda text, own, *_: heard.append((text, own)) or (1 + (own == "en-gb"),))
+    monkeypatch.setattr(reader, "spelling", lambda _, labels: Spelling(float(labels != (1 + (accent == "en-gb"),)), 0))
+    assert engine._cast(voice).accent == accent
+    list(engine.speak([SpeechRequest("k", "Hello.", voice, "en")]))
+    assert ("Hello.", accent) in heard
+    foreign = dataclasses.replace(voice, language="zh", digest="f" * 64)
+    assert engine._cast(foreign).accent == ""
+
+
+def test_a_mouth_that_reads_phonemes_is_given_them(checkpoint: Path, voice: Voice, tmp_path: Path) -> None:
+    """Words that sound alike are the same to it, and a brain, which writes letters, cannot speak through it."""
+    folder = tmp_path / "phonemic"
+    shutil.copytree(checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "text_form": "phonemes"}))
+    texts = ("The knight rode.", "The night rowed.")
+
+    def said(model: Path) -> list[Speech]:
+        engine = engine_of(model)
+        return [next(iter(engine.speak([SpeechRequest("k", text, voice, "en")]))) for text in texts]
+
+    np.testing.assert_array_equal(*(speech.waveform.samples for speech in said(folder)))
+    assert not np.array_equal(*(speech.waveform.samples for speech in said(checkpoint)))
+    with pytest.raises(ModelError, match="reads phonemes"):
+        engine_of(folder).lend(voice)
 
 
 def test_a_damaged_reader_is_named(steered: Path, tmp_path: Path, voice: Voice) -> None:

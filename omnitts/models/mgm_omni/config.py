@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from omnitts.errors import ModelError
+from omnitts.models.mgm_omni.text_form import TextForm
 from omnitts.models.qwen3 import Qwen3Config
 from omnitts.models.weights import FETCH_AGAIN
 
@@ -40,6 +41,7 @@ class MouthConfig:
     refer_pad_id: int | None = None
     silence_code: int | None = None
     blank_codes: tuple[int, ...] | None = None
+    text_form: TextForm = TextForm.LETTERS
 
     @property
     def text_size(self) -> int:
@@ -82,6 +84,7 @@ class MouthConfig:
             refer_pad_id=_optional_int(values, "refer_pad_id"),
             silence_code=_optional_int(values, "silence_token"),
             blank_codes=tuple(values["blank_ids"]) if values.get("blank_ids") is not None else None,
+            text_form=_text_form(values, where),
         )
         if config.text_size <= 0:
             raise ModelError(
@@ -128,6 +131,15 @@ def _adapter_config(backbone: Qwen3Config, values: Mapping[str, Any], where: str
     if adapter.hidden_size != backbone.hidden_size:
         raise ModelError(f"the adapter is {adapter.hidden_size} wide, the backbone {backbone.hidden_size}", where=where)
     return adapter
+
+
+def _text_form(values: Mapping[str, Any], where: str) -> TextForm:
+    name = values.get("text_form", TextForm.LETTERS)
+    try:
+        return TextForm(name)
+    except ValueError as error:
+        known = ", ".join(TextForm)
+        raise ModelError(f"text_form is {name!r}, not one of {known}", where=where, hint="update omnitts") from error
 
 
 def _optional_int(values: Mapping[str, Any], field: str) -> int | None:

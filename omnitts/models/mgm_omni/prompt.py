@@ -46,16 +46,17 @@ class PromptBuilder:
         self._vocabulary = vocabulary
         self._template_tokenizer: Tokenizer = tokenizer.backend_tokenizer
         self._text_tokenizer = without_added_tokens(tokenizer.backend_tokenizer)
+        self.written = config.text_form.writer()
 
-    def build(self, text: str, transcript: str, codes: Sequence[int]) -> SpeechPrompt:
+    def build(self, text: str, transcript: str, codes: Sequence[int], accent: str = "") -> SpeechPrompt:
         """The prompt that speaks `text` in the voice of a clip with this transcript and these speech codes."""
-        return SpeechPrompt(self.voice_rows(transcript, codes), self.text_ids(text))
+        return SpeechPrompt(self.voice_rows(transcript, codes, accent), self.text_ids(text, accent))
 
-    def text_ids(self, text: str) -> tuple[int, ...]:
-        """Text as ids, every special string in it spelled out."""
-        return tuple(self._text_tokenizer.encode(text, add_special_tokens=False).ids)
+    def text_ids(self, text: str, accent: str = "") -> tuple[int, ...]:
+        """Text as ids, every special string in it spelled out. `accent` matters where the text track has phonemes."""
+        return tuple(self._text_tokenizer.encode(self.written(text, accent), add_special_tokens=False).ids)
 
-    def voice_rows(self, transcript: str, codes: Sequence[int]) -> torch.Tensor:
+    def voice_rows(self, transcript: str, codes: Sequence[int], accent: str = "") -> torch.Tensor:
         """Rows (T, 1 + K) up to and including the audio_start behind which speech begins.
 
         `codes`: all speech codes of the clip; the last `len(codes) % K` are not used here (the flow does use them).
@@ -64,7 +65,7 @@ class PromptBuilder:
         instruction = _INSTRUCTION_ZH if is_chinese(transcript) else _INSTRUCTION_EN
         before = self._template_ids(_BEFORE_REFERENCE.format(instruction=instruction))
         after = self._template_ids(_AFTER_REFERENCE)
-        reference = self._reference_rows(self.text_ids(transcript), codes)
+        reference = self._reference_rows(self.text_ids(transcript, accent), codes)
         rows = torch.cat([self._silent_rows(before), reference, self._silent_rows(after)])
         longest = self._config.max_prompt_rows or self._config.backbone.max_position_embeddings
         if len(rows) > longest:

@@ -50,12 +50,18 @@ class Speller:
         """Every character of the result is one symbol. ``accent``: ``British`` or ``en-gb``; all else is American."""
         if self._kind == "characters":
             return "".join(char for char in unicodedata.normalize("NFC", text.lower()) if char.isalnum())
-        phonemes = self._phonemizer(accent.lower().startswith(_BRITISH))(text)
-        return "".join(char for char in str(phonemes) if char not in _NO_SOUND and _is_letter(char))
+        return letters(self._phonemes(text, accent))
+
+    def transcribe(self, text: str, accent: str) -> str:
+        """The phonemes of a text with the spaces and marks between them. ``accent`` as in `spell`."""
+        return " ".join("".join(char for char in self._phonemes(text, accent) if char not in _NO_SOUND).split())
 
     def knows(self, language: str) -> bool:
         """Whether it spells texts in a language (a primary tag; empty where unknown, which is let pass)."""
         return self._kind == "characters" or language in ("", "en")
+
+    def _phonemes(self, text: str, accent: str) -> str:
+        return str(self._phonemizer(accent.lower().startswith(_BRITISH))(text))
 
     def _phonemizer(self, british: bool) -> Any:
         if british not in self._phonemizers:
@@ -67,8 +73,9 @@ class Speller:
         return self._phonemizers[british]
 
 
-def _is_letter(char: str) -> bool:
-    return unicodedata.category(char)[0] == "L"
+def letters(phonemes: str) -> str:
+    """Only what is a sound of its own: no stress, spaces or marks."""
+    return "".join(char for char in phonemes if char not in _NO_SOUND and unicodedata.category(char)[0] == "L")
 
 
 def unblank(labels: Sequence[int]) -> list[int]:

@@ -22,6 +22,7 @@ from omnitts.models.reading.labels import Alphabet, Speller, unblank
 from omnitts.models.reading.reader_file import fill_reader, opening, write_reader
 
 READER: Final = "spelling_reader.safetensors"
+ACCENTS: Final = ("en-us", "en-gb")
 
 
 @dataclass(frozen=True, order=True)
@@ -64,7 +65,18 @@ class TextReader:
         """The labels of a text's sounds in a speaker's accent; none in a language (primary tag) it does not know."""
         if not self._speller.knows(language):
             return ()
-        return tuple(self._alphabet.labels(self._speller.spell(text, accent)))
+        return self.labels_of(self._speller.spell(text, accent))
+
+    def labels_of(self, spelling: str) -> tuple[int, ...]:
+        """The labels among the characters of a spelling."""
+        return tuple(self._alphabet.labels(spelling))
+
+    def accent(self, codes: Sequence[int], text: str) -> str:
+        """Of ACCENTS, the one in which a clip's codes say ``text`` best; empty where no sound is in the text."""
+        labels = {accent: self.labels(text, accent) for accent in ACCENTS}
+        if not codes or not all(labels.values()):
+            return ""
+        return min(ACCENTS, key=lambda accent: self.spelling(codes, labels[accent]).loss)
 
     @torch.no_grad()
     def spelling(self, codes: Sequence[int], labels: Sequence[int]) -> Spelling:
