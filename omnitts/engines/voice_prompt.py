@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_CLIP_S = 30.0
 _FIELDS = ("tokens", "mel", "speaker")
-_ADAPTATION = ("matrix", "made", "wanted", "loudest")  # where the codec adapts to its speakers
+_ADAPTATION = ("matrix", "made", "wanted", "loud")  # where the codec adapts to its speakers
 
 
 def stored_prompt(voice: Voice, codec_digest: str, listen: Callable[[torch.Tensor], VoicePrompt]) -> VoicePrompt:

@@ -16,6 +16,7 @@ from omnitts.engines.mgm_omni import MgmOmniEngine
 from omnitts.engines.mgm_omni_settings import USUAL_PARTICLES
 from omnitts.engines.registry import EngineOptions, open_engine
 from omnitts.errors import EngineError, ModelError, UsageError, VoiceError
+from omnitts.models.codec.loading import SETTINGS
 from omnitts.models.layout import CODEC_DIR
 from omnitts.models.reading.text_reader import READER, Spelling
 from omnitts.types import Voice
@@ -35,8 +36,10 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMNITTS_HOME", str(tmp_path / "home"))
 
 
-def make_voice(folder: Path, name: str, pitch_hz: float, transcript: str = "A clip of speech.") -> Voice:
-    time_s = np.arange(2 * 16000) / 16000
+def make_voice(
+    folder: Path, name: str, pitch_hz: float, transcript: str = "A clip of speech.", seconds: int = 2
+) -> Voice:
+    time_s = np.arange(seconds * 16000) / 16000
     samples = sum(np.sin(2 * np.pi * pitch_hz * h * time_s) / h for h in range(1, 8)) * 0.2
     path = folder / f"{name}.wav"
     save(Waveform(samples.astype(np.float32), 16000), path)
@@ -256,6 +259,34 @@ def test_the_voice_prompt_is_stored_once_in_the_voice_folder(
     monkeypatch.setenv("OMNITTS_HOME", str(tmp_path / "home"))
     engine_of(checkpoint).prepare(voice)
     assert stored.stat().st_size > 100
+
+
+def test_what_a_codec_learns_of_a_voice_is_stored_with_it(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "adapting"
+    shutil.copytree(checkpoint, folder)
+    settings = folder / CODEC_DIR / SETTINGS
+    line = next(
+        line for line in settings.read_text().splitlines() if line.startswith(" ") and "token_mel_ratio:" in line
+    )
+    own = line.replace(line.strip(), "adaptation_frames: 50")
+    settings.write_text(settings.read_text().replace(line, f"{line}\n{own}"))
+    voice = make_voice(tmp_path, "anna", 180.0, seconds=4)
+    first = engine_of(folder)
+    learnt = first._cast(voice).prompt.adaptation
+    assert learnt is not None
+    monkeypatch.setattr(MgmOmniEngine, "_listen", lambda *_: pytest.fail("the clip was heard again"))
+    stored = engine_of(folder)._cast(voice).prompt.adaptation
+    assert stored is not None
+    for name in ("matrix", "made", "wanted", "loud"):
+        np.testing.assert_array_equal(getattr(stored, name), getattr(learnt, name))
+    monkeypatch.undo()
+    monkeypatch.setenv("OMNITTS_HOME", str(tmp_path / "home"))
+    request = [SpeechRequest("k", "Hello there.", voice, "en", seed=3)]
+    [adapted], [plain] = first.speak(request), engine_of(checkpoint).speak(request)
+    assert len(adapted.waveform) == len(plain.waveform)
+    assert not np.array_equal(adapted.waveform.samples, plain.waveform.samples)
 
 
 def test_a_loose_recording_is_stored_in_the_cache(checkpoint: Path, voice: Voice, tmp_path: Path) -> None:

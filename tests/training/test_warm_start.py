@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from omnitts.cli import app as command_line
-from omnitts.errors import InputError
+from omnitts.errors import InputError, UsageError
 from omnitts.models.layout import check_layout
 from omnitts.models.manifest import verify
+from omnitts.models.mgm_omni.checkpoint import load_mouth
 from omnitts.training.loop import CHECKPOINT, LOSSES, START, read_losses
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.warm_start import start_from
@@ -56,6 +57,38 @@ def test_the_weights_are_the_exported_ones(second_run: RunFolder, toy_model: Pat
     stored = load_file(toy_model / "model.safetensors")
     assert {f"model.{name}" for name in stored} == set(state)
     assert all(torch.equal(state[f"model.{name}"], value.float()) for name, value in stored.items())
+
+
+def test_a_model_of_letters_goes_on_as_one_of_phonemes(toy_model: Path, clips: Path, tmp_path: Path) -> None:
+    """It begins with a new text tokenizer and all weights but the text's embeddings, and reads phonemes at the end."""
+    root, recipe = tmp_path / "run", tmp_path / "recipe.json"
+    plan = json.loads((toy_model / "training" / "recipe.json").read_text())
+    plan["text"]["form"] = "phonemes"
+    recipe.write_text(json.dumps(plan))
+    command("train", "corpus", str(root), str(clips), "--recipe", str(recipe))
+    command("train", "start-from", str(root), "--model", str(toy_model))
+    state = torch.load(root / "speech-lm" / START, weights_only=True)
+    stored = load_file(toy_model / "model.safetensors")
+    changed = [name for name, value in stored.items() if not torch.equal(state[f"model.{name}"], value.float())]
+    assert changed == ["model.embed_tokens.weight"]
+    assert (root / "text" / "vocab.json").read_bytes() != (toy_model / "vocab.json").read_bytes()
+    command("train", "speech-lm", str(root), "--steps", "1", "--threads", "1")
+    out = tmp_path / "model"
+    command("train", "export", str(root), "--out", str(out), "--unfinished")
+    prompts = load_mouth(out).prompts
+    assert prompts.text_ids("The knight rode.") == prompts.text_ids("The night rowed.")
+    next_root = tmp_path / "next"
+    command("train", "corpus", str(next_root), str(clips), "--recipe", str(out / "training" / "recipe.json"))
+    command("train", "start-from", str(next_root), "--model", str(out))
+    assert (next_root / "text" / "vocab.json").read_bytes() == (out / "vocab.json").read_bytes()
+
+
+def test_a_text_form_that_does_not_exist_is_refused(clips: Path, tmp_path: Path, toy_model: Path) -> None:
+    root, recipe = tmp_path / "run", tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"base": "toy", "text": {"form": "runes"}}))
+    command("train", "corpus", str(root), str(clips), "--recipe", str(recipe))
+    with pytest.raises(UsageError, match="no text form is called 'runes'"):
+        start_from(RunFolder(root), toy_model)
 
 
 def test_a_stage_that_has_begun_is_not_overwritten(toy_run: RunFolder, toy_model: Path) -> None:

@@ -15,30 +15,31 @@ import torch
 from torch import Tensor
 
 _FEWEST_FRAMES: Final = 40
-_SPEECH_RANGE: Final = 4.0  # below the loudest frame, in mean log-mel: what lies lower is pause
-_NO_CHANGE_BELOW, _ALL_CHANGE_ABOVE = -6.0, -4.0  # relative to the loudest frame; between them it fades in
+_LOUD: Final = 0.95  # share of the frames that are not louder than loud speech; above it may be a click
+_SPEECH_RANGE: Final = 3.5  # below loud speech, in mean log-mel: what lies lower is pause
+_NO_CHANGE_BELOW, _ALL_CHANGE_ABOVE = -5.5, -3.5  # relative to loud speech; between them it fades in
 
 
 @dataclass(frozen=True)
 class Adaptation:
     """wanted + matrix (frame - made), faded out in pauses; all in float32.
 
-    ``matrix`` (M, M); ``made`` and ``wanted`` (M,), the mean frame of the flow and of the recording; ``loudest`` (),
-    the mean over the bands of the loudest recorded frame.
+    ``matrix`` (M, M); ``made`` and ``wanted`` (M,), the mean frame of the flow and of the recording; ``loud`` (), the
+    mean over the bands of a frame of loud speech.
     """
 
     matrix: Tensor
     made: Tensor
     wanted: Tensor
-    loudest: Tensor
+    loud: Tensor
 
     def __call__(self, mel: Tensor) -> Tensor:
         """(M, F) -> (M, F)"""
-        matrix, made, wanted, loudest = (
-            part.to(mel) for part in (self.matrix, self.made, self.wanted, self.loudest)
+        matrix, made, wanted, loud = (
+            part.to(mel) for part in (self.matrix, self.made, self.wanted, self.loud)
         )  # fmt: skip
         changed = matrix @ (mel - made[:, None]) + wanted[:, None]
-        level = mel.mean(dim=0) - loudest
+        level = mel.mean(dim=0) - loud
         share = ((level - _NO_CHANGE_BELOW) / (_ALL_CHANGE_ABOVE - _NO_CHANGE_BELOW)).clamp(0, 1)
         return mel + share * (changed - mel)
 
@@ -49,7 +50,8 @@ def fitted(made: Tensor, recorded: Tensor, frames: float) -> Adaptation | None:
     ``frames``: so many recorded frames weigh as much as the wish to change nothing.
     """
     loudness = recorded.mean(dim=1)
-    is_speech = loudness > loudness.max() - _SPEECH_RANGE
+    loud = loudness.quantile(_LOUD)
+    is_speech = loudness > loud - _SPEECH_RANGE
     if int(is_speech.sum()) < _FEWEST_FRAMES:
         return None
     made, recorded = made[is_speech], recorded[is_speech]
@@ -61,4 +63,4 @@ def fitted(made: Tensor, recorded: Tensor, frames: float) -> Adaptation | None:
     matrix = plain + change
     spread = recorded.std(dim=0) / (made @ matrix.T).std(dim=0).clamp(min=1e-6)
     matrix = spread[:, None] * matrix
-    return Adaptation(*(part.float() for part in (matrix, made_mean, recorded_mean, loudness.max())))
+    return Adaptation(*(part.float() for part in (matrix, made_mean, recorded_mean, loud)))

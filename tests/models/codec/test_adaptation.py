@@ -60,8 +60,18 @@ def test_pauses_stay_as_they_are() -> None:
     recorded = drawn(200, M)
     found = fitted(off(recorded.T).T, recorded, frames=10.0)
     assert found is not None
-    pause = torch.full((M, 7), float(found.loudest) - 8)
+    pause = torch.full((M, 7), float(found.loud) - 8)
     assert torch.equal(found(pause), pause)
+
+
+def test_a_click_is_not_loud_speech() -> None:
+    recorded = drawn(200, M) - 7
+    plain = fitted(off(recorded.T).T, recorded, frames=10.0)
+    recorded[0] += 7
+    clicked = fitted(off(recorded.T).T, recorded, frames=10.0)
+    assert plain is not None
+    assert clicked is not None
+    assert abs(float(clicked.loud - plain.loud)) < 0.1
 
 
 def test_little_speech_teaches_nothing() -> None:
