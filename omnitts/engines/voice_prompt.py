@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_CLIP_S = 30.0
 _FIELDS = ("tokens", "mel", "speaker")
-_ADAPTATION = ("matrix", "made", "wanted", "loud")  # where the codec adapts to its speakers
+_ADAPTATION = tuple(field.name for field in fields(Adaptation))  # where the codec adapts to its speakers
 
 
 def stored_prompt(voice: Voice, codec_digest: str, listen: Callable[[torch.Tensor], VoicePrompt]) -> VoicePrompt:

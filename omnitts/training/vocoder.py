@@ -89,7 +89,7 @@ class VocoderStage:
         recipe = self._recipe
         loss = recipe.spectral_weight * spectral + recipe.mel_weight * mel_off + recipe.pitch_weight * pitch_off
         losses = {"spectral": spectral, "mel": mel_off, "pitch": pitch_off}
-        first = self._recipe.adversarial_from
+        first = recipe.adversarial_from
         if first is not None and step >= first and self.networks.training:
             fool, judge = adversarial_losses(self.networks["judges"], made, real)  # type: ignore[index]
             loss = loss + fool + judge

@@ -64,9 +64,9 @@ def start_from(run: RunFolder, model: Path, *, learn_tokenizer: bool = False) ->
     if begun:
         hint = "start another run folder, or delete those of these stages"
         raise InputError(f"{', '.join(begun)} have been trained here already", where=str(run.root), hint=hint)
+    is_respelled = text_form(run.recipe()) is not _form_of(model)  # a bad recipe is told before anything is taken
     speaker = run.stage(SPEAKER_STAGE)
     _take([codec / SPEAKER], speaker)
-    is_respelled = text_form(run.recipe()) is not _form_of(model)
     if not is_respelled:
         _take([model / name for name in TEXT_FILES], run.stage(TEXT_STAGE))
     logger.info("start: hearing the voices of %.1f h", corpus.hours)

@@ -21,6 +21,7 @@ from omnitts.models.layout import CODEC_DIR
 from omnitts.models.reading.text_reader import READER, Spelling
 from omnitts.types import Voice
 from tests.engines.tiny_checkpoint import write_checkpoint
+from tests.models.codec.tiny_codec import ask_to_adapt
 from tests.models.reading.random_reader import random_text_reader
 
 TEXTS = ("Hello there.", "The sea was calm.", "One, two.", "No.", "Who is it?")
@@ -266,12 +267,7 @@ def test_what_a_codec_learns_of_a_voice_is_stored_with_it(
 ) -> None:
     folder = tmp_path / "adapting"
     shutil.copytree(checkpoint, folder)
-    settings = folder / CODEC_DIR / SETTINGS
-    line = next(
-        line for line in settings.read_text().splitlines() if line.startswith(" ") and "token_mel_ratio:" in line
-    )
-    own = line.replace(line.strip(), "adaptation_frames: 50")
-    settings.write_text(settings.read_text().replace(line, f"{line}\n{own}"))
+    ask_to_adapt(folder / CODEC_DIR / SETTINGS, 50)
     voice = make_voice(tmp_path, "anna", 180.0, seconds=4)
     first = engine_of(folder)
     learnt = first._cast(voice).prompt.adaptation

@@ -50,7 +50,7 @@ class Speller:
         """Every character of the result is one symbol. ``accent``: ``British`` or ``en-gb``; all else is American."""
         if self._kind == "characters":
             return "".join(char for char in unicodedata.normalize("NFC", text.lower()) if char.isalnum())
-        return letters(self._phonemes(text, accent))
+        return _letters(self._phonemes(text, accent))
 
     def transcribe(self, text: str, accent: str) -> str:
         """The phonemes of a text with the spaces and marks between them. ``accent`` as in `spell`."""
@@ -73,7 +73,7 @@ class Speller:
         return self._phonemizers[british]
 
 
-def letters(phonemes: str) -> str:
+def _letters(phonemes: str) -> str:
     """Only what is a sound of its own: no stress, spaces or marks."""
     return "".join(char for char in phonemes if char not in _NO_SOUND and unicodedata.category(char)[0] == "L")
 

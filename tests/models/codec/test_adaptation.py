@@ -15,7 +15,7 @@ from omnitts.models.codec.enrolment import adapted
 from omnitts.models.codec.loading import SETTINGS, Codec, load_codec
 from omnitts.models.codec.prompt import VoicePrompt
 from tests.models.codec.conftest import random_tokens
-from tests.models.codec.tiny_codec import write_codec
+from tests.models.codec.tiny_codec import ask_to_adapt, write_codec
 
 M = 20
 
@@ -103,11 +103,7 @@ def test_the_clip_is_spoken_again_by_the_voice_of_its_other_parts() -> None:
 
 def adapting_codec(folder: Path, frames: float) -> Codec:
     write_codec(folder)
-    settings = folder / SETTINGS
-    text = settings.read_text()
-    line = next(line for line in text.splitlines() if "token_mel_ratio:" in line and line.startswith(" "))
-    indent = line[: len(line) - len(line.lstrip())]
-    settings.write_text(text.replace(line, f"{line}\n{indent}adaptation_frames: {frames}"))
+    ask_to_adapt(folder / SETTINGS, frames)
     return load_codec(folder)
 
 

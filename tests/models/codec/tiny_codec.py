@@ -134,6 +134,13 @@ def write_codec(folder: Path, *, seed: int = 0, spelling: str = "parametrization
     return folder
 
 
+def ask_to_adapt(settings: Path, frames: float) -> None:
+    """Writes ``adaptation_frames`` into the flow's entry of a cosyvoice2.yaml."""
+    text = settings.read_text()
+    line = next(line for line in text.splitlines() if line.startswith(" ") and "token_mel_ratio:" in line)
+    settings.write_text(text.replace(line, f"{line}\n{line.replace(line.strip(), f'adaptation_frames: {frames}')}"))
+
+
 def random_networks(flow: FlowConfig, hift: HiftConfig, seed: int) -> tuple[Flow, Hift]:
     """Networks with small random weights; the global random state is left as it was."""
     with torch.random.fork_rng():
