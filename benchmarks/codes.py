@@ -25,12 +25,12 @@ from omnitts.models.reading.labels import Speller, unblank
 from omnitts.pipeline.check.asr_models import find_asr_model
 from omnitts.pipeline.check.similarity import SpeakerEncoder
 from omnitts.pipeline.check.transcribe import Transcriber
+from omnitts.training.checkpoint import load_weights
 from omnitts.training.codec_settings import hift_config_of
 from omnitts.training.corpus import features_of_wave
 from omnitts.training.export import vocoder_state
 from omnitts.training.hearing import open_ears
 from omnitts.training.listening import Ears, Heard, summary
-from omnitts.training.loop import load_weights
 from omnitts.training.manifest import read_recordings
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.store import KINDS, WAVE_RATE

@@ -68,9 +68,9 @@ class Casting:
         return CastVoice(self._prompts.voice_rows(voice.transcript, codes, accent), prompt, accent)
 
     def _heard_accent(self, voice: Voice, codes: list[int]) -> str:
-        if self._reader is None or primary_tag(voice.language) not in ("", "en"):
+        if self._reader is None:
             return ""
-        accent = self._reader.accent(codes, voice.transcript)
+        accent = self._reader.accent(codes, voice.transcript, primary_tag(voice.language))
         logger.debug("%s: heard as %s", voice.name, accent or "of no accent")
         return accent
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 from omnitts.errors import DependencyError
+from omnitts.training.losses_file import read_losses
 
+CURVES: Final = "losses.png"
 _POINTS: Final = 400  # a curve is averaged down to so many points
 
 
@@ -18,9 +19,7 @@ def draw_curves(losses: Path, picture: Path, title: str) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise DependencyError("loss curves need matplotlib", hint="pip install 'omnitts[train]'") from error
-    entries: list[dict[str, float]] = [
-        json.loads(line) for line in losses.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
-    ]
+    entries = read_losses(losses)
     names = sorted({name.removeprefix("valid ") for entry in entries for name in entry} - {"step"})
     if not names:
         return

@@ -28,10 +28,10 @@ from omnitts.models.mgm_omni.checkpoint import load_mouth
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.models.weights import dtype_by_name
 from omnitts.training.average_voice import MEL_READER
+from omnitts.training.checkpoint import CHECKPOINT, START, load_weights, trained_weights
 from omnitts.training.codec_settings import flow_settings, hift_config_of, settings_text, vocoder_settings
 from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.flow import new_flow
-from omnitts.training.loop import CHECKPOINT, START, load_weights, trained_weights
 from omnitts.training.model_card import model_card
 from omnitts.training.recipe import recipe_json
 from omnitts.training.run_folder import RECIPE_FILE, RunFolder, read_json, write_json

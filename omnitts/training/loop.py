@@ -11,10 +11,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
-import pickle
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,22 +21,18 @@ from typing import Any, Final, Protocol
 import torch
 from torch import Tensor, nn
 
-from omnitts.audio import write_atomically
 from omnitts.errors import InputError
 from omnitts.models.linear_layout import multiplies_fast
-from omnitts.training.curves import draw_curves
+from omnitts.training.checkpoint import CHECKPOINT, START, load_checkpoint, load_state, save_checkpoint
+from omnitts.training.curves import CURVES, draw_curves
+from omnitts.training.losses_file import LOSSES, append_losses, forget_after
 from omnitts.training.preparing import Batch as Batch
 from omnitts.training.preparing import Prepared, Preparing, jobs_from, prepare_here, prepared_ahead, seed_of
 from omnitts.training.recipe import Plan
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT: Final = "checkpoint.pt"
-START: Final = "start.pt"  # weights to begin with, from `warm_start`
-LOSSES: Final = "losses.jsonl"
-CURVES: Final = "losses.png"
 _SAY_EVERY_S: Final = 30.0
-_FORMAT: Final = 1
 
 Losses = dict[str, Tensor]
 
@@ -231,7 +225,7 @@ class _Trainer:
                 hint="lower plan.learning_rate in the recipe and start the stage again",
             )
         rounded = {name: round(value, 6) for name, value in losses.items()}
-        _append(self.folder / LOSSES, {"step": late.step, **rounded})
+        append_losses(self.folder / LOSSES, {"step": late.step, **rounded})
         return losses
 
     def _precision(self) -> torch.autocast:
@@ -266,14 +260,13 @@ class _Trainer:
         self.stage.networks.train()
         if sums:
             values = {f"valid {name}": value for name, value in sums.items()}
-            _append(self.folder / LOSSES, {"step": self.step, **values})
+            append_losses(self.folder / LOSSES, {"step": self.step, **values})
             shown = ", ".join(f"{name} {value:.4f}" for name, value in sums.items())
             logger.info("%s: step %d, held back: %s", self.stage.name, self.step, shown)
         draw_curves(self.folder / LOSSES, self.folder / CURVES, self.stage.name)
 
     def _save(self) -> None:
         state = {
-            "format": _FORMAT,
             "step": self.step,
             "epoch": self.epoch,
             "epoch_start": self.epoch_start,
@@ -283,7 +276,7 @@ class _Trainer:
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
         }
-        save_aside(state, self.folder / CHECKPOINT)
+        save_checkpoint(state, self.folder)
 
     def _begin(self) -> None:
         """Takes the weights of START where there is one; what it does not have (discriminators) stays fresh."""
@@ -292,7 +285,7 @@ class _Trainer:
             return
         fresh = self.stage.networks.state_dict()
         try:
-            self.stage.networks.load_state_dict({**fresh, **_load(path)})
+            self.stage.networks.load_state_dict({**fresh, **load_state(path)})
         except RuntimeError as error:
             hint = "use the recipe.json of that model: `omnitts train corpus --recipe MODEL/training/recipe.json`"
             raise InputError("the weights to begin with are of other sizes", where=str(path), hint=hint) from error
@@ -307,7 +300,7 @@ class _Trainer:
             (self.folder / LOSSES).unlink(missing_ok=True)
             self._begin()
             return
-        state = _load_checkpoint(path)
+        state = load_checkpoint(path)
         if state["facts"] != json.dumps(self.stage.facts, sort_keys=True) or state["seed"] != self.seed:
             hint = f"delete {self.folder} to start this stage again"
             raise InputError("the checkpoint was made with another recipe, corpus or seed", where=str(path), hint=hint)
@@ -315,7 +308,7 @@ class _Trainer:
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.epoch, self.epoch_start = (int(state[name]) for name in ("step", "epoch", "epoch_start"))
-        _forget_after(self.folder / LOSSES, self.step)
+        forget_after(self.folder / LOSSES, self.step)
         logger.info("%s: goes on at step %d", self.stage.name, self.step)
 
 
@@ -325,69 +318,3 @@ def rate_at(step: int, plan: Plan) -> float:
         return (step + 1) / plan.warmup_steps
     done = (step - plan.warmup_steps) / max(1, plan.steps - plan.warmup_steps)
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-def save_aside(state: dict[str, Any], path: Path) -> None:
-    """`torch.save` into a neighbour file, then renamed: there is always one whole checkpoint."""
-    aside = path.with_suffix(".part")
-    with aside.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
-def load_weights(network: nn.Module, folder: Path, plan: Plan) -> int:
-    """Gives a stage's networks the exported weights of its checkpoint; returns the step. Raises `InputError`."""
-    weights, step = trained_weights(folder, plan)
-    network.load_state_dict(weights)
-    network.eval()
-    return step
-
-
-def trained_weights(folder: Path, plan: Plan) -> tuple[dict[str, Tensor], int]:
-    """The weights a stage exports and its steps: of its checkpoint, else those it was to begin with (0 steps)."""
-    path = folder / CHECKPOINT
-    if path.is_file():
-        state = _load_checkpoint(path)
-        return state["average" if plan.average else "networks"], int(state["step"])
-    if (folder / START).is_file():
-        return _load(folder / START), 0
-    hint = f"run `omnitts train {folder.name} {folder.parent}` first"
-    raise InputError("the stage has not been trained", where=str(folder), hint=hint)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
-        hint = "delete it to start the stage again"
-        raise InputError(f"the checkpoint cannot be read ({reason})", where=str(path), hint=hint) from error
-    return state
-
-
-def _load_checkpoint(path: Path) -> dict[str, Any]:
-    state = _load(path)
-    if not isinstance(state, dict) or state.get("format") != _FORMAT:
-        raise InputError("the checkpoint was written by another version", where=str(path), hint="start the stage again")
-    return state
-
-
-def _append(path: Path, entry: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
-
-
-def read_losses(path: Path) -> list[dict[str, float]]:
-    """The entries of a losses file; a last line that was cut off is left out."""
-    if not path.is_file():
-        return []
-    lines: Iterable[str] = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def _forget_after(path: Path, step: int) -> None:
-    """Losses of steps that will be made again."""
-    kept = [entry for entry in read_losses(path) if entry["step"] <= step]
-    write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in kept).encode())

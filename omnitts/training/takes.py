@@ -32,8 +32,8 @@ from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.mgm_omni.speech_rows import speech_codes
 from omnitts.models.mgm_omni.speech_slots import Entry, prefill
 from omnitts.training.batching import balanced
+from omnitts.training.checkpoint import load_weights
 from omnitts.training.lm_corpus import LmCorpus, open_lm_corpus
-from omnitts.training.loop import load_weights
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speech_lm import new_model
 from omnitts.training.speech_lm_stage import STAGE

@@ -24,9 +24,9 @@ from omnitts.models.mgm_omni.checkpoint import read_mouth_config, read_tokenizer
 from omnitts.models.mgm_omni.text_form import TextForm
 from omnitts.models.reading.text_reader import READER
 from omnitts.training.average_voice import MEL_READER
+from omnitts.training.checkpoint import CHECKPOINT, START, save_aside
 from omnitts.training.export import TOKENIZER_WEIGHTS, TRAINING_DIR
 from omnitts.training.flow import STAGE as FLOW_STAGE
-from omnitts.training.loop import CHECKPOINT, START, save_aside
 from omnitts.training.recipe import recipe_from
 from omnitts.training.respelling import respelled
 from omnitts.training.run_folder import RECIPE_FILE, RunFolder, read_json

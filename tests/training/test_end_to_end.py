@@ -13,8 +13,9 @@ from omnitts.engines.registry import EngineOptions, open_engine
 from omnitts.errors import InputError, OutputError
 from omnitts.models.layout import check_layout
 from omnitts.models.manifest import verify
+from omnitts.training.curves import CURVES
 from omnitts.training.export import CARD, export_model
-from omnitts.training.loop import CURVES, LOSSES, read_losses
+from omnitts.training.losses_file import LOSSES, read_losses
 from omnitts.training.manifest import read_recordings
 from omnitts.training.recipe import find_recipe
 from omnitts.training.run_folder import RunFolder

@@ -16,8 +16,8 @@ from omnitts.models.manifest import verify
 from omnitts.models.mgm_omni.checkpoint import load_speech_lm, read_mouth_config
 from omnitts.models.weights import read_tensors
 from omnitts.training.finetune import FinetuneOptions, finetune
-from omnitts.training.loop import LOSSES, read_losses
 from omnitts.training.lora import LoraLinear, add_lora, merge_lora
+from omnitts.training.losses_file import LOSSES, read_losses
 from omnitts.training.manifest import read_recordings
 
 OPTIONS = FinetuneOptions(steps=12, batch_s=20.0, learning_rate=2e-3, rank=4, validation=0.0)

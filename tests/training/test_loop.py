@@ -12,7 +12,10 @@ from torch import nn
 
 from omnitts.errors import InputError
 from omnitts.training.batching import balanced, batches_of
-from omnitts.training.loop import CHECKPOINT, CURVES, LOSSES, Batch, Losses, rate_at, read_losses, train
+from omnitts.training.checkpoint import CHECKPOINT
+from omnitts.training.curves import CURVES
+from omnitts.training.loop import Batch, Losses, rate_at, train
+from omnitts.training.losses_file import LOSSES, read_losses
 from omnitts.training.recipe import Plan
 
 PLAN = Plan(20, 4.0, 1e-2, warmup_steps=3, save_every=5, validate_every=10, average=0.9)

@@ -14,7 +14,8 @@ import torch
 from omnitts.errors import EngineError, InputError
 from omnitts.training.batching import batches_of
 from omnitts.training.lm_batch import LmBatch
-from omnitts.training.loop import LOSSES, Losses, read_losses, train
+from omnitts.training.loop import Losses, train
+from omnitts.training.losses_file import LOSSES, read_losses
 from omnitts.training.preparing import Batch
 from omnitts.training.spelling_loss import Stretch, Stretches
 from omnitts.training.workers import mapped

@@ -15,7 +15,9 @@ from omnitts.models.codec.onnx_session import OnnxNetwork
 from omnitts.models.codec.s3_tokenizer import S3Tokenizer
 from omnitts.models.reading.labels import Alphabet, Speller, unblank
 from omnitts.models.reading.quantiser import Quantiser
-from omnitts.training.loop import LOSSES, load_weights, read_losses, train
+from omnitts.training.checkpoint import load_weights
+from omnitts.training.loop import train
+from omnitts.training.losses_file import LOSSES, read_losses
 from omnitts.training.recipe import TOY
 from omnitts.training.run_folder import RunFolder, read_json
 from omnitts.training.silence import measure_silence

@@ -16,7 +16,8 @@ from omnitts.errors import InputError, UsageError
 from omnitts.models.layout import check_layout
 from omnitts.models.manifest import verify
 from omnitts.models.mgm_omni.checkpoint import load_mouth
-from omnitts.training.loop import CHECKPOINT, LOSSES, START, read_losses
+from omnitts.training.checkpoint import CHECKPOINT, START
+from omnitts.training.losses_file import LOSSES, read_losses
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.warm_start import start_from
 from tests.training.conftest import command

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from omnitts.errors import DependencyError, UsageError
@@ -44,33 +45,38 @@ class Speller:
         if kind not in KINDS:
             raise UsageError(f"labels are {kind!r}", where="tokenizer.labels", hint=f"one of {', '.join(KINDS)}")
         self._kind = kind
-        self._phonemizers: dict[bool, Any] = {}
 
     def spell(self, text: str, accent: str) -> str:
         """Every character of the result is one symbol. ``accent``: ``British`` or ``en-gb``; all else is American."""
         if self._kind == "characters":
             return "".join(char for char in unicodedata.normalize("NFC", text.lower()) if char.isalnum())
-        return _letters(self._phonemes(text, accent))
+        return _letters(_phonemes(text, _is_british(accent)))
 
     def transcribe(self, text: str, accent: str) -> str:
         """The phonemes of a text with the spaces and marks between them. ``accent`` as in `spell`."""
-        return " ".join("".join(char for char in self._phonemes(text, accent) if char not in _NO_SOUND).split())
+        return " ".join("".join(char for char in _phonemes(text, _is_british(accent)) if char not in _NO_SOUND).split())
 
     def knows(self, language: str) -> bool:
         """Whether it spells texts in a language (a primary tag; empty where unknown, which is let pass)."""
         return self._kind == "characters" or language in ("", "en")
 
-    def _phonemes(self, text: str, accent: str) -> str:
-        return str(self._phonemizer(accent.lower().startswith(_BRITISH))(text))
 
-    def _phonemizer(self, british: bool) -> Any:
-        if british not in self._phonemizers:
-            try:
-                from hibari.g2p import G2P
-            except ImportError as error:
-                raise DependencyError("phoneme labels need hibari-tts", hint="pip install hibari-tts") from error
-            self._phonemizers[british] = G2P(british=british)
-        return self._phonemizers[british]
+@lru_cache(maxsize=4096)  # a text is wanted as labels and as what a mouth reads, a voice's transcript by all who speak
+def _phonemes(text: str, british: bool) -> str:
+    return str(_phonemizer(british)(text))
+
+
+@cache
+def _phonemizer(british: bool) -> Any:
+    try:
+        from hibari.g2p import G2P
+    except ImportError as error:
+        raise DependencyError("phoneme labels need hibari-tts", hint="pip install hibari-tts") from error
+    return G2P(british=british)
+
+
+def _is_british(accent: str) -> bool:
+    return accent.lower().startswith(_BRITISH)
 
 
 def _letters(phonemes: str) -> str:

@@ -71,10 +71,12 @@ class TextReader:
         """The labels among the characters of a spelling."""
         return tuple(self._alphabet.labels(spelling))
 
-    def accent(self, codes: Sequence[int], text: str) -> str:
-        """Of ACCENTS, the one in which a clip's codes say ``text`` best; empty where no sound is in the text."""
-        labels = {accent: self.labels(text, accent) for accent in ACCENTS}
-        if not codes or not all(labels.values()):
+    def accent(self, codes: Sequence[int], text: str, language: str = "") -> str:
+        """Of ACCENTS, the one in which a clip's codes say ``text`` best; empty where they are written alike, as in a
+        language (primary tag) the reader does not know.
+        """
+        labels = {accent: self.labels(text, accent, language) for accent in ACCENTS}
+        if not codes or len(set(labels.values())) < len(ACCENTS):
             return ""
         return min(ACCENTS, key=lambda accent: self.spelling(codes, labels[accent]).loss)
 
