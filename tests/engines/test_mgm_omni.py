@@ -196,7 +196,12 @@ def test_an_accent_that_no_card_names_is_heard(
     engine = engine_of(steered)
     assert engine._reader is not None
     reader, heard = engine._reader, []
-    monkeypatch.setattr(reader, "labels", lambda text, own, *_: heard.append((text, own)) or (1 + (own == "en-gb"),))
+
+    def labels(text: str, own: str, language: str = "") -> tuple[int, ...]:
+        heard.append((text, own))
+        return () if language == "zh" else (1 + (own == "en-gb"),)
+
+    monkeypatch.setattr(reader, "labels", labels)
     monkeypatch.setattr(reader, "spelling", lambda _, labels: Spelling(float(labels != (1 + (accent == "en-gb"),)), 0))
     assert engine._cast(voice).accent == accent
     list(engine.speak([SpeechRequest("k", "Hello.", voice, "en")]))
