@@ -61,7 +61,7 @@ class Speller:
         return self._kind == "characters" or language in ("", "en")
 
 
-@lru_cache(maxsize=4096)  # a text is wanted as labels and as what a mouth reads, a voice's transcript by all who speak
+@lru_cache(maxsize=1 << 15)  # wanted as labels and as what a mouth reads; a corpus for one whole, then for the other
 def _phonemes(text: str, british: bool) -> str:
     return str(_phonemizer(british)(text))
 
