@@ -217,7 +217,7 @@ class MgmOmniEngine:
 
     @cached_property
     def _codec_digest(self) -> str:
-        """Names front ends and flow, of which a prompt is made, without opening them."""
+        """Names front ends, flow and vocoder, of which a prompt is made, without opening them."""
         return model_revision(self.folder / CODEC_DIR)
 
     # Speaking -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Voice prompts: what a model hears in a reference clip, computed once per voice and stored as one safetensors file.
 
 A voice and an opened codec go in; a `VoicePrompt` comes out. The file lies in the voice's own folder (a voice of the
-user's library) or in the cache (a loose recording, a preset), and is named by codec and recording, so that another
-checkpoint or an edited clip never meets an old prompt.
+user's library) or in the cache (a loose recording, a preset), and is named by edition, codec and recording, so that
+another checkpoint or an edited clip never meets an old prompt.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from omnitts.types import Voice
 logger = logging.getLogger(__name__)
 
 _LONGEST_CLIP_S = 30.0
+_EDITION = 2  # counted up whenever the same codec hears more, or something else, in the same clip
 _FIELDS = ("tokens", "mel", "speaker")
 _ADAPTATION = tuple(field.name for field in fields(Adaptation))  # where the codec adapts to its speakers
 
@@ -36,7 +37,7 @@ def stored_prompt(voice: Voice, codec_digest: str, listen: Callable[[torch.Tenso
 
     ``listen`` takes (N,) samples at 16 kHz. Raises `VoiceError` when the clip cannot be used.
     """
-    name = f"prompt-{codec_digest[:12]}-{voice.digest[:12]}.safetensors"
+    name = f"prompt-{_EDITION}-{codec_digest[:12]}-{voice.digest[:12]}.safetensors"
     folders = [paths.cache_dir() / "voice_prompts"]
     if voice.folder is not None and voice.folder.is_relative_to(paths.voices_dir()):
         folders.insert(0, voice.folder)  # a preset's folder belongs to the package

@@ -131,8 +131,8 @@ class FlowStage:
     def _row(self, index: int) -> _Row:
         """The utterance, or a random stretch of it, and its prompt: its own beginning, or the end of another clip."""
         most, prompted = round(self._recipe.longest_s / CODE_S), self._drawn() < self._recipe.prompt_share
-        others = self._of_speaker[self._corpus.utterances[index].speaker]
-        if prompted and len(others) > 1 and self._drawn() < self._recipe.other_prompt_share:
+        others = [place for place in self._of_speaker[self._corpus.utterances[index].speaker] if place != index]
+        if prompted and others and self._drawn() < self._recipe.other_prompt_share:
             other = others[int(torch.randint(0, len(others), ()))]
             length = self._corpus.utterances[other].num_codes
             prompt = min(length, int(torch.randint(_SHORTEST_PROMPT, most // 2 + 1, ())))

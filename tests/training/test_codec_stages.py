@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 
@@ -21,7 +22,7 @@ from omnitts.training.flow import FlowStage, conditions, matching_losses, new_fl
 from omnitts.training.recipe import TOY
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import read_vectors
-from omnitts.training.store import CorpusStore
+from omnitts.training.store import CorpusStore, Span
 from omnitts.training.tokenizer import read_codes
 from omnitts.training.vocoder import decode, excitation, fuse_activations, normed
 from omnitts.training.vocoder_losses import Discriminators, adversarial_losses, mel_loss, spectral_loss
@@ -70,6 +71,28 @@ def test_mu_is_drawn_to_a_mel(toy_run: RunFolder, is_average: bool) -> None:
         losses = stage.losses([index], 0)
     assert float(losses["prior"]) == pytest.approx(float((mu - wanted).square().mean()), rel=1e-4)
     assert float(losses["loss"]) == pytest.approx(float(losses["matching"] + 0.5 * losses["prior"]))
+
+
+def test_a_prompt_of_another_clip_is_never_the_clip_itself(toy_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = CorpusStore(toy_run.corpus)
+    recipe = replace(TOY, flow=replace(TOY.flow, prompt_share=1.0, other_prompt_share=1.0))
+    stage = FlowStage(corpus, read_codes(toy_run, corpus), read_vectors(toy_run, corpus), recipe)
+    asked: list[Sequence[Span]] = []
+    joined = corpus.joined
+
+    def remembered(kind: str, rows: Sequence[Sequence[Span]]) -> Tensor:
+        asked.extend(rows)
+        return joined(kind, rows)
+
+    monkeypatch.setattr(corpus, "joined", remembered)
+    torch.manual_seed(0)
+    index = corpus.training()[0]
+    with torch.no_grad():
+        stage.losses([index] * 60, 0)
+    others = {prompt for (prompt, _, _), _ in asked}
+    assert {spoken for _, (spoken, _, _) in asked} == {index}
+    assert index not in others
+    assert {corpus.utterances[other].speaker for other in others} == {corpus.utterances[index].speaker}
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["matching", "prior"])

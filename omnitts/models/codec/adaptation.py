@@ -1,6 +1,6 @@
-"""Speaker adaptation: an affine map of mel frames that undoes what a flow gets wrong in a voice.
+"""Speaker adaptation: an affine map of mel frames that undoes what a codec gets wrong in a voice.
 
-Frames as the flow makes them and as they were recorded in; the map out. It is the ridge regression from one to the
+Frames as the codec makes them and as they were recorded in; the map out. It is the ridge regression from one to the
 other, drawn towards leaving frames as they are, with the spread of every band restored (regression alone flattens it).
 Sources: feature-space speaker adaptation (Gales 1998), variance compensation in voice conversion (Toda et al. 2007).
 Letters: M mel bands, F frames. Where the frames come from: ``enrolment.py``.
@@ -8,7 +8,7 @@ Letters: M mel bands, F frames. Where the frames come from: ``enrolment.py``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -24,7 +24,7 @@ _NO_CHANGE_BELOW, _ALL_CHANGE_ABOVE = -5.5, -3.5  # relative to loud speech; bet
 class Adaptation:
     """wanted + matrix (frame - made), faded out in pauses; all in float32.
 
-    ``matrix`` (M, M); ``made`` and ``wanted`` (M,), the mean frame of the flow and of the recording; ``loud`` (), the
+    ``matrix`` (M, M); ``made`` and ``wanted`` (M,), the mean frame of the codec and of the recording; ``loud`` (), the
     mean over the bands of a frame of loud speech.
     """
 
@@ -43,9 +43,14 @@ class Adaptation:
         share = ((level - _NO_CHANGE_BELOW) / (_ALL_CHANGE_ABOVE - _NO_CHANGE_BELOW)).clamp(0, 1)
         return mel + share * (changed - mel)
 
+    def then(self, last: Adaptation) -> Adaptation:
+        """Both maps, one after the other, as one; what is a pause the first says."""
+        wanted = last.matrix @ (self.wanted - last.made) + last.wanted
+        return replace(self, matrix=last.matrix @ self.matrix, wanted=wanted)
+
 
 def fitted(made: Tensor, recorded: Tensor, frames: float) -> Adaptation | None:
-    """The map from (F, M) frames of the flow to those that were recorded; None where hardly any is speech.
+    """The map from (F, M) frames as made to those that were recorded; None where hardly any is speech.
 
     ``frames``: so many recorded frames weigh as much as the wish to change nothing.
     """

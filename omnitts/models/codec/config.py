@@ -46,8 +46,8 @@ class EstimatorConfig:
 @dataclass(frozen=True)
 class FlowConfig:
     """Speech tokens to mel (spec 3). ``noise_frames`` is a constant of the solver, and ``num_steps`` is 10 (spec 3.3)
-    unless a checkpoint of omnitts' own says otherwise (``cfm_params.n_timesteps``). ``adaptation_frames``: the flow is
-    adapted to every voice (`adaptation.fitted`); 0, as in published checkpoints: it is not.
+    unless a checkpoint of omnitts' own says otherwise (``cfm_params.n_timesteps``). ``adaptation_frames``: flow and
+    vocoder are adapted to every voice (`adaptation.fitted`); 0, as in published checkpoints: they are not.
     """
 
     vocab_size: int

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omnitts.models.codec.features import vocoder_mel
 from omnitts.models.codec.flow import Flow
 from omnitts.models.codec.hift import Hift, Vocoded
 from omnitts.models.codec.prompt import VoicePrompt
@@ -103,6 +104,11 @@ class Detokenizer:
                     for job, vocoded in zip(batch, self.hift(mels, [job.generator for job in batch]), strict=True):
                         waves[job.row].append(vocoded.wave.cpu())
         return [torch.cat(pieces) if pieces else torch.zeros(0) for pieces in waves]
+
+    def revocoded(self, mel: Tensor) -> Tensor:
+        """(M, F) mel, F >= 1 -> (M, F) that of the sound which the vocoder makes of it."""
+        wave = self.hift([mel], [torch.Generator("cpu").manual_seed(0)])[0].wave
+        return vocoder_mel(wave[None].cpu())[0]
 
     def speak_piece(
         self,

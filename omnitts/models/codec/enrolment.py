@@ -1,7 +1,8 @@
-"""Enrolment: a voice's prompt is completed by what its own reference clip tells of the flow.
+"""Enrolment: a voice's prompt is completed by what its own reference clip tells of flow and vocoder.
 
-A flow and a `VoicePrompt` in, the prompt with its adaptation out. The clip's tokens are spoken again piece by piece,
-each piece prompted by its neighbour as any text would be, and set beside what was recorded.
+Both and a `VoicePrompt` in, the prompt with its adaptation out. The clip's tokens are spoken again piece by piece, each
+piece prompted by its neighbour as any text would be, and set beside what was recorded; so is what the vocoder makes of
+the recording itself. What each of the two gets wrong is undone before the vocoder speaks.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from omnitts.models.codec.prompt import VoicePrompt
 
 Speak = Callable[[Sequence[Tensor], Sequence[VoicePrompt]], Sequence[Tensor]]
 """Tokens and prompts to (M, F) mels, as `flow.Flow` does."""
+Vocode = Callable[[Tensor], Tensor]
+"""(M, F) mel to that of the sound which a vocoder makes of it."""
 
 _PIECE_TOKENS: Final = 75  # as long as the prompts that an engine gives the flow
 _FEWEST_TOKENS: Final = 50
@@ -26,7 +29,7 @@ _AT_ONCE: Final = 4
 
 
 @torch.inference_mode()
-def adapted(speak: Speak, prompt: VoicePrompt, frames: float) -> VoicePrompt:
+def adapted(speak: Speak, vocode: Vocode, prompt: VoicePrompt, frames: float) -> VoicePrompt:
     """The prompt with its adaptation, or without where the clip holds too little speech to learn one.
 
     ``frames`` as in `adaptation.fitted`.
@@ -39,8 +42,12 @@ def adapted(speak: Speak, prompt: VoicePrompt, frames: float) -> VoicePrompt:
     for start in range(0, len(pieces), _AT_ONCE):
         batch = range(start, min(start + _AT_ONCE, len(pieces)))
         made += speak([pieces[place].tokens for place in batch], [pieces[place - 1] for place in batch])
-    recorded = torch.cat([piece.mel for piece in pieces]).double().cpu()  # (F, M)
-    found = fitted(torch.cat(made, dim=1).T.double().cpu(), recorded, frames)
+    recorded = torch.cat([piece.mel for piece in pieces])  # (F, M)
+    of_flow, of_vocoder = (
+        fitted(mel.T.double().cpu(), recorded.double().cpu(), frames)
+        for mel in (torch.cat(made, dim=1), vocode(recorded.T))
+    )
+    found = of_flow.then(of_vocoder) if of_flow is not None and of_vocoder is not None else None
     return replace(prompt, adaptation=found)
 
 

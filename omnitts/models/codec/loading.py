@@ -58,13 +58,13 @@ class Codec:
         )
 
     def listen(self, samples: Tensor) -> VoicePrompt:
-        """(N,) mono samples at 16 kHz -> the voice's prompt, the flow adapted to it if the checkpoint asks for that.
+        """(N,) mono samples at 16 kHz -> the voice's prompt, the codec adapted to it if the checkpoint asks for that.
 
         Raises `VoiceError` as `FrontEnd.listen` does.
         """
         prompt, flow = self.front_end.listen(samples), self.detokenizer.flow
         frames = flow.config.adaptation_frames
-        return adapted(flow, prompt, frames) if frames else prompt
+        return adapted(flow, self.detokenizer.revocoded, prompt, frames) if frames else prompt
 
 
 def load_codec(

@@ -1,4 +1,4 @@
-"""Speaker adaptation: a flow that is off in a voice is put right by the voice's own clip; nothing else is touched."""
+"""Speaker adaptation: a codec that is off in a voice is put right by the voice's own clip; nothing else is touched."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import torch
 from omnitts.errors import ModelError
 from omnitts.models.codec.adaptation import fitted
 from omnitts.models.codec.enrolment import adapted
+from omnitts.models.codec.features import vocoder_mel
 from omnitts.models.codec.loading import SETTINGS, Codec, load_codec
 from omnitts.models.codec.prompt import VoicePrompt
-from tests.models.codec.conftest import random_tokens
+from tests.models.codec.conftest import random_prompt, random_tokens
 from tests.models.codec.tiny_codec import ask_to_adapt, write_codec
 
 M = 20
@@ -30,6 +31,11 @@ def off(mel: torch.Tensor) -> torch.Tensor:
     return leak @ mel + drawn(M, 1, seed=2)
 
 
+def sounding(mel: torch.Tensor) -> torch.Tensor:
+    """(M, F) frames as a vocoder would speak them: duller by band."""
+    return mel - torch.linspace(0, 1, M)[:, None]
+
+
 def test_frames_that_are_off_by_an_affine_map_come_right() -> None:
     recorded = drawn(400, M)
     found = fitted(off(recorded.T).T, recorded, frames=1e-3)
@@ -37,6 +43,16 @@ def test_frames_that_are_off_by_an_affine_map_come_right() -> None:
     other = drawn(M, 50, seed=3)
     assert float((off(other) - other).abs().mean()) > 0.5
     assert torch.allclose(found(off(other)), other, atol=0.05)
+
+
+def test_two_maps_are_one() -> None:
+    recorded = drawn(200, M)
+    first = fitted(off(recorded.T).T, recorded, frames=10.0)
+    last = fitted(recorded + 0.3 * drawn(200, M, seed=5) + 1, recorded, frames=10.0)
+    assert first is not None
+    assert last is not None
+    frames = drawn(M, 50, seed=6) + 3  # no pauses
+    assert torch.allclose(first.then(last)(frames), last(first(frames)), atol=1e-4)
 
 
 def test_the_prior_holds_back_what_few_frames_say() -> None:
@@ -81,7 +97,9 @@ def test_little_speech_teaches_nothing() -> None:
 
 
 def test_the_clip_is_spoken_again_by_the_voice_of_its_other_parts() -> None:
-    """No piece hears its own recording, and all of them are within what an engine gives the flow."""
+    """No piece hears its own recording, and all of them are within what an engine gives the flow. What comes out of the
+    vocoder in the end is what was recorded.
+    """
     heard: list[tuple[list[int], list[int]]] = []
 
     def flow(tokens: Sequence[torch.Tensor], prompts: Sequence[VoicePrompt]) -> list[torch.Tensor]:
@@ -92,13 +110,13 @@ def test_the_clip_is_spoken_again_by_the_voice_of_its_other_parts() -> None:
 
     mel = drawn(400, M)
     prompt = VoicePrompt(torch.arange(200), mel, torch.ones(3))
-    found = adapted(flow, prompt, 1e-3).adaptation
+    found = adapted(flow, sounding, prompt, 1e-3).adaptation
     assert found is not None
-    assert torch.allclose(found(off(mel.T)), mel.T, atol=0.05)
+    assert torch.allclose(sounding(found(off(mel.T))), mel.T, atol=0.05)
     assert [own for own, _ in heard] == [list(range(at, at + 66)) for at in (0, 66, 132)]
     assert all(not set(own) & set(given) for own, given in heard)
     short = VoicePrompt(torch.arange(49), mel[:98], torch.ones(3))
-    assert adapted(flow, short, 1.0) == short
+    assert adapted(flow, sounding, short, 1.0) == short
 
 
 def adapting_codec(folder: Path, frames: float) -> Codec:
@@ -119,6 +137,15 @@ def test_a_codec_that_adapts_hears_a_voice_with_it(codec: Codec, tmp_path: Path)
     assert torch.equal(bare, codec.detokenizer.flow(tokens, [plain])[0])
     assert torch.equal(own.detokenizer.flow(tokens, [prompt])[0], prompt.adaptation(bare))
     assert not torch.equal(prompt.adaptation(bare), bare)
+
+
+def test_the_vocoder_is_asked_in_its_own_frames(codec: Codec) -> None:
+    mel = random_prompt(30, 1).mel.T
+    made = codec.detokenizer.revocoded(mel)
+    assert made.shape == mel.shape
+    assert torch.equal(made, codec.detokenizer.revocoded(mel))
+    [wave] = codec.detokenizer.hift([mel], [torch.Generator().manual_seed(0)])
+    assert torch.equal(made, vocoder_mel(wave.wave[None])[0])
 
 
 def test_a_prior_below_nothing_is_refused(tmp_path: Path) -> None:
