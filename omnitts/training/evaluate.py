@@ -113,8 +113,7 @@ def vocoded(codec: Codec, clip: Waveform, seed: int = 0) -> Waveform:
     """A clip's own mel through the vocoder: what the vocoder alone costs."""
     samples = np.ascontiguousarray(resample(clip, codec.detokenizer.rate_hz).samples)
     mel = vocoder_mel(torch.from_numpy(samples)[None])[0]
-    wave = codec.detokenizer.hift([mel], [torch.Generator().manual_seed(seed)])[0].wave
-    return Waveform(wave.numpy(), codec.detokenizer.rate_hz)
+    return Waveform(codec.detokenizer.vocode(mel, seed).numpy(), codec.detokenizer.rate_hz)
 
 
 def resynthesis(codec: Codec, clip: Waveform, reference: Waveform, seed: int = 0) -> Waveform:

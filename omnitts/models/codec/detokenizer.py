@@ -105,10 +105,13 @@ class Detokenizer:
                         waves[job.row].append(vocoded.wave.cpu())
         return [torch.cat(pieces) if pieces else torch.zeros(0) for pieces in waves]
 
+    def vocode(self, mel: Tensor, seed: int = 0) -> Tensor:
+        """(M, F) mel, F >= 1 -> (N,) waveform on the CPU: the vocoder alone."""
+        return self.hift([mel], [torch.Generator("cpu").manual_seed(seed)])[0].wave.cpu()
+
     def revocoded(self, mel: Tensor) -> Tensor:
         """(M, F) mel, F >= 1 -> (M, F) that of the sound which the vocoder makes of it."""
-        wave = self.hift([mel], [torch.Generator("cpu").manual_seed(0)])[0].wave
-        return vocoder_mel(wave[None].cpu())[0]
+        return vocoder_mel(self.vocode(mel)[None])[0]
 
     def speak_piece(
         self,

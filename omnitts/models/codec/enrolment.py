@@ -43,9 +43,9 @@ def adapted(speak: Speak, vocode: Vocode, prompt: VoicePrompt, frames: float) ->
         batch = range(start, min(start + _AT_ONCE, len(pieces)))
         made += speak([pieces[place].tokens for place in batch], [pieces[place - 1] for place in batch])
     recorded = torch.cat([piece.mel for piece in pieces])  # (F, M)
+    wanted = recorded.double().cpu()
     of_flow, of_vocoder = (
-        fitted(mel.T.double().cpu(), recorded.double().cpu(), frames)
-        for mel in (torch.cat(made, dim=1), vocode(recorded.T))
+        fitted(mel.T.double().cpu(), wanted, frames) for mel in (torch.cat(made, dim=1), vocode(recorded.T))
     )
     found = of_flow.then(of_vocoder) if of_flow is not None and of_vocoder is not None else None
     return replace(prompt, adaptation=found)
