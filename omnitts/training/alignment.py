@@ -1,9 +1,7 @@
-"""Alignment: when each byte of a text is spoken, from what the trained tokenizer reads in a clip.
+"""Alignment: when each byte of a text is spoken, from when its phonemes are (`models.reading.forced_alignment`).
 
-The tokenizer's spelling reader gives the probability of every phoneme at every code; the best path through the text's
-own phonemes says when each begins (CTC forced alignment, Graves 2006). Within the text, phonemes are shared out over
-the words, and over the letters of a word evenly. Good to a code or two: enough to tell which token is being spoken.
-Letters: K codes, L labels of the text.
+Within the text, phonemes are shared out over the words, and over the letters of a word evenly. Good to a code or two:
+enough to tell which token is being spoken. Letters: K codes, L labels of the text.
 """
 
 from __future__ import annotations
@@ -15,43 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-FloatRow = NDArray[np.float32]
+from omnitts.models.reading.forced_alignment import FloatRow
 
 _WORD: Final = re.compile(rb"\S+")
-_BLANK: Final = 0
-_NEVER: Final = -1e9
 _LAST_TOKEN_CODES: Final = 6
-
-
-def label_times(log_probs: NDArray[np.float32], labels: Sequence[int]) -> FloatRow | None:
-    """(L,) codes at which the labels begin on the best path; None when they do not fit into the (K, V) codes."""
-    if not labels:
-        return None
-    K = len(log_probs)
-    states = np.full(2 * len(labels) + 1, _BLANK)
-    states[1::2] = labels
-    can_skip = np.zeros(len(states), bool)  # from one label to the next without a blank, unless they are the same
-    can_skip[3::2] = states[3::2] != states[1:-2:2]
-    room = np.full(len(states) + 2, _NEVER, np.float32)  # two more in front: from where nothing comes
-    scores = room[2:]
-    scores[:2] = log_probs[0, states[:2]]
-    heard = log_probs[:, states]
-    steps = np.zeros((K, len(states)), np.int8)
-    for code in range(1, K):
-        one, two = room[1:-1], np.where(can_skip, room[:-2], _NEVER)
-        best = np.maximum(scores, one)
-        steps[code] = one > scores
-        steps[code][two > best] = 2
-        scores[:] = np.maximum(best, two) + heard[code]
-    state = len(states) - 1 - int(scores[-2] > scores[-1])
-    if scores[state] <= _NEVER / 2:
-        return None
-    times = np.zeros(len(labels), np.float32)
-    for code in range(K - 1, -1, -1):
-        if state % 2:
-            times[state // 2] = code
-        state -= int(steps[code, state])
-    return times
 
 
 def byte_times(text: str, times: FloatRow | None, count: Callable[[str], int], num_codes: int) -> FloatRow:

@@ -12,8 +12,8 @@ import numpy as np
 
 from omnitts.models.mgm_omni.config import MouthConfig
 from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
+from omnitts.models.reading.forced_alignment import FloatRow
 from omnitts.models.reading.text_reader import READER, TextReader
-from omnitts.training.alignment import FloatRow
 from omnitts.training.lm_data import LmData, LmUtterance
 from omnitts.training.reading import WordTimes, text_times
 from omnitts.training.run_folder import RunFolder

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from omnitts.models.mgm_omni.text_form import TextForm
 from omnitts.models.reading.code_reader import CodeReader
+from omnitts.models.reading.forced_alignment import FloatRow, label_times
 from omnitts.models.reading.labels import Alphabet
 from omnitts.models.reading.text_reader import READER, TextReader
-from omnitts.training.alignment import FloatRow, byte_times, label_times
+from omnitts.training.alignment import byte_times
 from omnitts.training.store import CorpusStore
 from omnitts.training.workers import mapped
 
