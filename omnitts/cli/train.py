@@ -177,6 +177,23 @@ def speech_lm(
     train_speech_lm(run_folder, books=sentences, device=device, steps=steps, workers=workers)
 
 
+@app.command("pronouncer")
+def pronouncer(
+    run: RunArgument,
+    steps: StepsOption = None,
+    device: TrainDeviceOption = "cpu",
+    threads: ThreadsOption = 0,
+    workers: WorkersOption = 0,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train the pronouncer: sounds, their times and a voice to speech codes, beside what the speech LM says."""
+    run_folder = _open(run, threads)
+    from omnitts.training.pronouncer import train_pronouncer
+
+    train_pronouncer(run_folder, device=device, steps=steps, workers=workers)
+
+
 @app.command("takes")
 def takes(
     run: RunArgument,
@@ -272,6 +289,9 @@ def evaluate(
     particles: Annotated[
         int, typer.Option("--particles", min=0, help="Say each text so many times at once; 1: unsteered, 0: as usual.")
     ] = 0,
+    pronounce: Annotated[
+        bool, typer.Option("--pronounce/--no-pronounce", help="Through the checkpoint's pronouncer, if it has one.")
+    ] = True,
     device: TrainDeviceOption = "cpu",
     threads: ThreadsOption = 0,
     as_json: JsonOption = False,
@@ -291,7 +311,9 @@ def evaluate(
     unknown = [name for name in parts if name not in PARTS]
     if unknown:
         raise UsageError(f"no part is called {unknown[0]!r}", where="--part", hint=f"one of {', '.join(PARTS)}")
-    options = EvaluateOptions(tuple(held_out or ()), limit, parts, asr, device, particles=particles)
+    options = EvaluateOptions(
+        tuple(held_out or ()), limit, parts, asr, device, particles=particles, pronounce=pronounce
+    )
     people = read_recordings(human) if human else []
     figures = run_evaluate(find_checkpoint(model), read_recordings(clips), options, human=people, details=details)
     if run is not None:

@@ -1,8 +1,9 @@
 """Engine `mgm-omni`: MGM-Omni's mouth and codec, from a checkpoint folder laid out as published.
 
 Speech requests go in, waveforms come out as sequences finish; `stream` gives the sound of one request while it is still
-being made. A checkpoint that brings a spelling reader is steered by it (steering.py): a stream of it begins when the
-take is whole. Knows no books and no jobs. A take that the model itself knows to be bad carries its failure.
+being made. A checkpoint that brings a spelling reader is steered by it (steering.py), one that brings a pronouncer says
+its sounds with that (pronouncing.py): such speech is streamed once the take is whole. Knows no books and no jobs.
+A take that the model itself knows to be bad carries its failure.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from omnitts.engines.checkpoints import find_checkpoint
 from omnitts.engines.memory import is_out_of_memory
 from omnitts.engines.mgm_omni_settings import Settings, pick_device
 from omnitts.engines.prefixes import PrefixStore
+from omnitts.engines.pronouncing import Pronouncing
 from omnitts.engines.registry import EngineOptions, primary_tag, refuse_language
 from omnitts.engines.scheduler import USUAL_POSITIONS, Scheduler
 from omnitts.engines.sequence import Sequence as SpeechSequence
@@ -49,6 +51,7 @@ from omnitts.models.mgm_omni.speech_rows import speech_codes
 from omnitts.models.mgm_omni.speech_slots import Entry, SpeechSlots
 from omnitts.models.mgm_omni.text_feed import NARRATION, Failure
 from omnitts.models.mgm_omni.text_form import TextForm
+from omnitts.models.reading.pronouncer import PRONOUNCER
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.models.weights import dtype_by_name
 from omnitts.types import Voice
@@ -62,7 +65,10 @@ BATCH_ON_GPU, BATCH_ON_CPU = 64, 8
 HALF_PRECISION_FROM_BYTES = 1 << 30  # smaller checkpoints stay fp32 on a CPU: exact, and fast enough
 EMPTY_S = 0.1
 SOUNDS_AT_ONCE_ON_CPU = 4  # more would not be faster there, and one would wait longer for the first and after a stop
-_LOADED = ("_scheduler", "_scheduler_of_one", "_prefixes", "_steering", "_casting", "_reader", "_mouth", "_codec")
+_LOADED = (
+    "_scheduler", "_scheduler_of_one", "_prefixes", "_steering", "_pronouncing", "_casting", "_reader", "_mouth",
+    "_codec",
+)  # fmt: skip
 _NOTHING_SAID = SpeechResult(torch.zeros(0, 1, dtype=torch.int64), (Failure.EMPTY_TEXT,))
 
 
@@ -128,6 +134,8 @@ class MgmOmniEngine:
             text += f" {self._settings.flow_steps} steps"
         if self._num_particles > 1:
             text += f" {self._num_particles} particles"
+        if self._has_pronouncer:
+            text += " pronounced"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -175,6 +183,19 @@ class MgmOmniEngine:
     def _reader(self) -> TextReader | None:
         path = self.folder / CODEC_DIR / READER
         return TextReader.open(path, self._device) if path.is_file() else None
+
+    @cached_property
+    def _has_pronouncer(self) -> bool:
+        folder = self.folder / CODEC_DIR
+        return self._settings.pronounces and all((folder / name).is_file() for name in (READER, PRONOUNCER))
+
+    @cached_property
+    def _pronouncing(self) -> Pronouncing | None:
+        if not self._has_pronouncer or self._reader is None:
+            return None
+        return Pronouncing.open(
+            self.folder / CODEC_DIR / PRONOUNCER, self._reader, self._codec.detokenizer.flow.config.speaker_size
+        )
 
     @cached_property
     def _codec(self) -> Codec:
@@ -302,10 +323,10 @@ class MgmOmniEngine:
         ]
 
     def _labels(self, request: SpeechRequest, accent: str) -> tuple[int, ...]:
-        """What steering listens for: the sounds of the text, as the voice pronounces them."""
-        if self._steering is None:
+        """The sounds of the text, as the voice pronounces them: what steering listens for and the pronouncer says."""
+        if self._reader is None or (self._steering is None and self._pronouncing is None):
             return ()
-        return self._steering.reader.labels(request.text, accent, primary_tag(request.language))
+        return self._reader.labels(request.text, accent, primary_tag(request.language))
 
     def _sampling(self, seed: int) -> Sampling:
         names = ("temperature", "top_k", "top_p", "repetition_penalty")
@@ -316,7 +337,7 @@ class MgmOmniEngine:
         """Codes of finished sequences through flow and vocoder together; smaller batches where memory is short."""
         detokenizer = self._codec.detokenizer
         results = [sequence.result or _NOTHING_SAID for sequence in finished]
-        codes = [self._codes(result) for result in results]
+        codes = [self._codes(sequence) for sequence in finished]
         prompts = [self._settings.heard(self._cast(sequence.request.voice).prompt) for sequence in finished]
         seeds = [sequence.request.seed for sequence in finished]
         max_frames, started_s = detokenizer.batch_frames, time.perf_counter()
@@ -342,10 +363,10 @@ class MgmOmniEngine:
         return speeches
 
     def stream(self, request: SpeechRequest, options: StreamOptions | None = None) -> Iterator[Waveform]:
-        """The sound of one request, piece by piece while it is being made; where speech is steered, once it is whole,
-        since what has been heard cannot be taken back.
+        """The sound of one request, piece by piece while it is being made; where speech is steered or pronounced, once
+        it is whole, since what has been heard cannot be taken back.
 
-        Raises `EngineError` if the model knows that the take went wrong: at the end, or before it is heard if steered.
+        Raises `EngineError` if the model knows that the take went wrong: at the end, or before any of a whole is heard.
         """
         [sequence] = self._start([request])
         mouth, entry = self._mouth, sequence.entry
@@ -353,10 +374,10 @@ class MgmOmniEngine:
         stream = SpeechStream(self._codec.detokenizer, prompt, request.seed, options)
         rows = SoundingRows(mouth.vocabulary, mouth.config.dropped_rows)
         result = _NOTHING_SAID
-        if self._steering is not None:
+        if self._steering is not None or self._pronouncing is not None:
             result = self._said(sequence)
             _refuse_failed(result)
-            yield from (Waveform(wave.numpy(), CODEC_RATE) for wave in stream.push(self._codes(result).tolist()))
+            yield from (Waveform(wave.numpy(), CODEC_RATE) for wave in stream.push(self._codes(sequence).tolist()))
         elif entry.text.ids:
             length = max(entry.most_positions, USUAL_POSITIONS)
             slots = SpeechSlots(mouth.model, mouth.vocabulary, num_slots=1, max_length=length)
@@ -379,8 +400,13 @@ class MgmOmniEngine:
             pass
         return sequence.result or _NOTHING_SAID
 
-    def _codes(self, result: SpeechResult) -> torch.Tensor:
-        return speech_codes(result.rows, self._mouth.vocabulary, self._mouth.config.dropped_rows)
+    def _codes(self, sequence: SpeechSequence) -> torch.Tensor:
+        """(K,) int64: what becomes sound."""
+        rows = (sequence.result or _NOTHING_SAID).rows
+        codes = speech_codes(rows, self._mouth.vocabulary, self._mouth.config.dropped_rows)
+        if self._pronouncing is None:
+            return codes
+        return self._pronouncing.codes(codes, sequence.labels, self._cast(sequence.request.voice).prompt.speaker)
 
     def close(self) -> None:
         """Frees weights and prompts; the engine may be used again and loads them anew."""

@@ -10,6 +10,8 @@ prompt_s     the flow hears only so many last seconds of the reference, since it
 memory_gb    what the cache of the mouth may take. By itself: a share of what is free.
 particles    a piece is said so many times at once, and the checkpoint's spelling reader drops those that go wrong
              (steering.py). 1: it is said once. By itself: 12 where the checkpoint has a spelling reader, else 1.
+pronouncer   on or off. off: the codes become sound as the speech LM said them. By itself: on, which does something
+             where the checkpoint has a pronouncer (pronouncing.py).
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ USUAL_PROMPT_S: Final = 3.0
 USUAL_PARTICLES: Final = 12
 _MOST_PARTICLES: Final = 64
 _MOST_FLOW_STEPS: Final = 100
-_NAMES: Final = ("flow_dtype", "flow_steps", "prompt_s", "memory_gb", "particles")
+_NAMES: Final = ("flow_dtype", "flow_steps", "prompt_s", "memory_gb", "particles", "pronouncer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Settings:
     prompt_s: float = 0.0
     memory_gb: float = 0.0
     particles: int = 0
+    pronounces: bool = True
 
     @classmethod
     def parse(cls, extra: Mapping[str, str | float]) -> Settings:
@@ -54,12 +57,16 @@ class Settings:
         name = str(extra.get("flow_dtype", "auto"))
         if name not in ("auto", "fp32", "bf16"):
             raise UsageError(f"the flow cannot run in {name!r}", where="flow_dtype", hint="choose fp32 or bf16")
+        pronouncer = str(extra.get("pronouncer", "on"))
+        if pronouncer not in ("on", "off"):
+            raise UsageError(f"pronouncer cannot be {pronouncer!r}", where="pronouncer", hint="choose on or off")
         return cls(
             flow_dtype=None if name == "auto" else dtype_by_name(name),
             flow_steps=_count(extra, "flow_steps", _MOST_FLOW_STEPS),
             prompt_s=_positive(extra, "prompt_s"),
             memory_gb=_positive(extra, "memory_gb"),
             particles=_count(extra, "particles", _MOST_PARTICLES),
+            pronounces=pronouncer == "on",
         )
 
     def flow_dtype_beside(self, mouth_dtype: torch.dtype, device: torch.device) -> torch.dtype:

@@ -15,9 +15,9 @@ from omnitts.models.mgm_omni.speech_slots import Entry
 class Sequence:
     """What is spoken, for whom, and how far it is.
 
-    ``labels``: of its text's sounds, where speech is steered; ``misread``: share of them that the reader got wrong in
-    the result. ``compute_s``: its part of the steps it took part in. ``num_rows``: rows since it entered its slots, at
-    most one more than it has really made.
+    ``labels``: of its text's sounds, where speech is steered or pronounced; ``misread``: share of them that the reader
+    got wrong in the result. ``compute_s``: its part of the steps it took part in. ``num_rows``: rows since it entered
+    its slots, at most one more than it has really made.
     """
 
     request: SpeechRequest

@@ -48,7 +48,8 @@ PARTS: Final = ("vocoder", "resynthesis", "speech")
 class EvaluateOptions:
     """``held_out``: voices that were not learnt from. ``limit``: so many clips of each voice at most, 0 for all.
 
-    ``parts``: of PARTS. ``particles``: as the engine's setting; 0 leaves it to itself.
+    ``parts``: of PARTS. ``particles``: as the engine's setting; 0 leaves it to itself. ``pronounce``: not unless the
+    checkpoint can.
     """
 
     held_out: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class EvaluateOptions:
     device: str = "auto"
     seed: int = 0
     particles: int = 0
+    pronounce: bool = True
 
 
 def evaluate(
@@ -134,7 +136,9 @@ def speak(
 
     Loading and listening to the references are not counted.
     """
-    extra = {"particles": options.particles} if options.particles else {}
+    extra: dict[str, str | float] = {"particles": options.particles} if options.particles else {}
+    if not options.pronounce:
+        extra["pronouncer"] = "off"
     engine = open_engine("mgm-omni", EngineOptions(model=str(model), device=options.device, batch=_BATCH, extra=extra))
     with tempfile.TemporaryDirectory() as folder:
         requests = []

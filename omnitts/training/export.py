@@ -25,6 +25,8 @@ from omnitts.models.codec.loading import FLOW, HIFT, SETTINGS, SPEAKER, TOKENIZE
 from omnitts.models.layout import CODEC_DIR, model_files
 from omnitts.models.manifest import Manifest, sha256_of, write_manifest
 from omnitts.models.mgm_omni.checkpoint import load_mouth
+from omnitts.models.reading.pronouncer import PRONOUNCER, Pronouncer
+from omnitts.models.reading.pronouncer import STAGE as PRONOUNCER_STAGE
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.models.weights import dtype_by_name
 from omnitts.training.average_voice import MEL_READER
@@ -33,6 +35,7 @@ from omnitts.training.codec_settings import flow_settings, hift_config_of, setti
 from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.flow import new_flow
 from omnitts.training.model_card import model_card
+from omnitts.training.pronouncer import sizes_of
 from omnitts.training.recipe import recipe_json
 from omnitts.training.run_folder import RECIPE_FILE, RunFolder, read_json, write_json
 from omnitts.training.speaker import STAGE as SPEAKER_STAGE
@@ -57,7 +60,8 @@ _SAMPLING: Final = {"do_sample": True, "temperature": 0.3, "top_k": 50}
 def export_model(
     run: RunFolder, out: Path, *, dtype: str = "bf16", unfinished: bool = False, about: Path | None = None
 ) -> None:
-    """Writes the checkpoint folder ``out``; a folder of that name must not hold anything else.
+    """Writes the checkpoint folder ``out``; a folder of that name must not hold anything else. A pronouncer comes along
+    where the run has one.
 
     ``dtype`` is that of the speech LM's file; flow and vocoder are stored as float16 (their loaders compute in
     float32). ``unfinished``: leave out what is not trained yet; such a folder cannot speak, but another run can start
@@ -73,7 +77,7 @@ def export_model(
     (aside / TRAINING_DIR).mkdir()
     steps = {}
     for stage, write in _PARTS.items():
-        if unfinished and not _is_ready(run, stage):
+        if (unfinished or stage in _OPTIONAL) and not _is_ready(run, stage):
             logger.warning("the stage %s is not trained: left out", stage)
             continue
         steps[stage] = write(run, aside, dtype_by_name(dtype))
@@ -81,7 +85,7 @@ def export_model(
     if unfinished and (run.root / TOKENIZER_STAGE / CHECKPOINT).is_file():
         weights, _ = trained_weights(run.stage(TOKENIZER_STAGE), run.recipe().tokenizer.plan)
         save_file(_halved(weights), aside / TRAINING_DIR / TOKENIZER_WEIGHTS)
-    if steps.keys() == _PARTS.keys():
+    if steps.keys() | _OPTIONAL == _PARTS.keys():
         _write_card(run, aside, steps, told)
         load_mouth(aside)
         load_codec(aside / CODEC_DIR)
@@ -164,6 +168,15 @@ def _write_speaker(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
     return _step(run.root / SPEAKER_STAGE / CHECKPOINT)
 
 
+def _write_pronouncer(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
+    recipe = run.recipe()
+    pronouncer = Pronouncer(sizes_of(recipe, TextReader.open(run.need(TOKENIZER_STAGE, READER))))
+    networks = nn.ModuleDict({"pronouncer": pronouncer})
+    step = load_weights(networks, run.stage(PRONOUNCER_STAGE), recipe.pronouncer.plan)
+    pronouncer.save(folder / CODEC_DIR / PRONOUNCER)
+    return step
+
+
 _PARTS: Final[dict[str, Callable[[RunFolder, Path, torch.dtype], int]]] = {
     TOKENIZER_STAGE: _write_tokenizer,
     SPEAKER_STAGE: _write_speaker,
@@ -171,9 +184,11 @@ _PARTS: Final[dict[str, Callable[[RunFolder, Path, torch.dtype], int]]] = {
     FLOW_STAGE: _write_flow,
     VOCODER_STAGE: _write_vocoder,
     LM_STAGE: _write_mouth,
+    PRONOUNCER_STAGE: _write_pronouncer,
 }
 """Writes a stage's part of the folder and tells how many steps it was trained here."""
 _PRODUCTS: Final = {TOKENIZER_STAGE: (TOKENIZER,), SPEAKER_STAGE: (SPEAKER,), TEXT_STAGE: TEXT_FILES}
+_OPTIONAL: Final = frozenset({PRONOUNCER_STAGE})  # what published checkpoints do without
 
 
 def _write_settings(run: RunFolder, folder: Path) -> None:

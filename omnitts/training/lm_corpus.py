@@ -15,7 +15,7 @@ from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
 from omnitts.models.reading.forced_alignment import FloatRow
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.lm_data import LmData, LmUtterance
-from omnitts.training.reading import WordTimes, text_times
+from omnitts.training.reading import WordTimes, corpus_labels, text_times
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import read_vectors
 from omnitts.training.speech_lm import open_language, prepare_text, spoken, text_form
@@ -64,7 +64,7 @@ def open_lm_corpus(
     labels: list[tuple[int, ...]] = [()] * len(texts)
     if for_takes or sizes.spelling_weight or sizes.takes_share:
         reader = TextReader.open(run.need(TOKENIZER_STAGE, READER))
-        labels = _labels(reader, corpus, workers)
+        labels = corpus_labels(reader, corpus, workers)
     utterances = [
         LmUtterance(
             text,
@@ -94,11 +94,3 @@ def open_lm_corpus(
     data = LmData(utterances, voices, prompts, vocabulary, coder, sizes, recipe.text.dropout, config.dropped_rows)
     ids = tuple(item.id for item in corpus.utterances)
     return LmCorpus(data, ids, frozenset(corpus.validation()), config, vocabulary, reader)
-
-
-def _labels(reader: TextReader, corpus: CorpusStore, workers: int) -> list[tuple[int, ...]]:
-    """Of each utterance's sounds."""
-    items = corpus.utterances
-    for accent in {item.accent for item in items}:
-        reader.labels("a", accent)  # what it opens when it is first wanted, workers shall inherit
-    return mapped(lambda place: reader.labels(items[place].text, items[place].accent), len(items), workers)

@@ -1,7 +1,7 @@
-"""Reading: the times of words that the tokenizer's spelling reader gives for codes, and for a whole coded corpus.
+"""Reading: the times of words and sounds that the tokenizer's spelling reader gives for codes, and for a coded corpus.
 
-Codes and texts in; for each utterance the codes at which the bytes of its text are said. Needs no sound, so a run that
-took over its tokenizer can be aligned as well.
+Codes and texts in; for each utterance the codes at which the bytes of its text are said, its labels, and when those
+sound. Needs no sound, so a run that took over its tokenizer can be aligned as well.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from omnitts.models.mgm_omni.text_form import TextForm
 from omnitts.models.reading.code_reader import CodeReader
-from omnitts.models.reading.forced_alignment import FloatRow, label_times
+from omnitts.models.reading.forced_alignment import FloatRow
 from omnitts.models.reading.labels import Alphabet
+from omnitts.models.reading.pronouncer import TimedSounds
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.alignment import byte_times
 from omnitts.training.store import CorpusStore
@@ -49,9 +49,7 @@ class WordTimes:
 
     def of(self, codes: Sequence[int], text: str, transcript: str, accent: str) -> FloatRow:
         """The code at which each byte of ``text``, the transcript as it is spoken, is said."""
-        with torch.no_grad():
-            logits = self._reader.codes.read(torch.tensor([codes]))[0]
-        times = label_times(logits.log_softmax(-1).numpy(), self._reader.labels(transcript, accent))
+        times = self._reader.times(codes, self._reader.labels(transcript, accent))
         return byte_times(text, times, lambda word: self._num_labels(word, accent), len(codes))
 
 
@@ -90,3 +88,29 @@ def text_times(
     np.save(aside, np.concatenate(found))
     aside.replace(folder / _TIMES)
     return found
+
+
+def corpus_labels(reader: TextReader, corpus: CorpusStore, workers: int = 0) -> list[tuple[int, ...]]:
+    """Of each utterance's sounds, found by ``workers``."""
+    items = corpus.utterances
+    for accent in {item.accent for item in items}:
+        reader.labels("a", accent)  # what it opens when it is first wanted, workers shall inherit
+    return mapped(lambda place: reader.labels(items[place].text, items[place].accent), len(items), workers)
+
+
+def timed_sounds(
+    reader: TextReader,
+    corpus: CorpusStore,
+    codes: NDArray[np.int16],
+    labels: Sequence[tuple[int, ...]],
+    workers: int = 0,
+) -> list[TimedSounds | None]:
+    """Which of its ``labels`` sounds at each code of an utterance; None where they do not fit into its codes."""
+
+    def sounds_of(place: int) -> TimedSounds | None:
+        item = corpus.utterances[place]
+        own = codes[item.offset : item.offset + item.num_codes].tolist()
+        times = reader.times(own, labels[place])
+        return None if times is None else TimedSounds.of(labels[place], times, len(own))
+
+    return mapped(sounds_of, len(corpus.utterances), workers)

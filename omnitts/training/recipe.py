@@ -151,6 +151,17 @@ class SpeechLmRecipe:
 
 
 @dataclass(frozen=True)
+class PronouncerRecipe:
+    """Convolutions over the codes of ``longest_s`` seconds at most; ``speaker_share`` as in `FlowRecipe`."""
+
+    plan: Plan
+    width: int = 192
+    blocks: int = 6
+    longest_s: float = 4.0
+    speaker_share: float = 0.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All stages. Equal recipes, corpora and seeds give equal weights on one machine."""
 
@@ -160,6 +171,7 @@ class Recipe:
     vocoder: VocoderRecipe
     speech_lm: SpeechLmRecipe
     text: TextRecipe = field(default_factory=TextRecipe)
+    pronouncer: PronouncerRecipe = PronouncerRecipe(Plan(2500, 128.0, 2e-3, average=0.995))
     seed: int = 0
 
 
@@ -206,6 +218,7 @@ CPU: Final = Recipe(
         guide_weight=0.5,
     ),
     text=TextRecipe(vocabulary=2048, dropout=0.08, form="phonemes"),
+    pronouncer=PronouncerRecipe(Plan(2500, 128.0, 2e-3, average=0.995, bf16=True), speaker_share=0.4),
 )
 GPU: Final = replace(  # more and larger steps, and a speech LM of twice the size
     CPU,
@@ -250,6 +263,7 @@ TOY: Final = Recipe(
         _TOY_PLAN, 64, 128, num_layers=1, adapter_layers=1, num_heads=2, num_kv_heads=1, head_dim=32
     ),
     text=TextRecipe(vocabulary=320),
+    pronouncer=PronouncerRecipe(_TOY_PLAN, width=32, blocks=1),
 )
 RECIPES: Final[Mapping[str, Recipe]] = {"toy": TOY, "cpu": CPU, "gpu": GPU}
 _Record = TypeVar("_Record")

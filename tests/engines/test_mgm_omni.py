@@ -16,12 +16,14 @@ from omnitts.engines.mgm_omni import MgmOmniEngine
 from omnitts.engines.mgm_omni_settings import USUAL_PARTICLES
 from omnitts.engines.registry import EngineOptions, open_engine
 from omnitts.errors import EngineError, ModelError, UsageError, VoiceError
-from omnitts.models.codec.loading import SETTINGS
+from omnitts.models.codec.loading import SETTINGS, load_codec
 from omnitts.models.layout import CODEC_DIR
-from omnitts.models.reading.text_reader import READER, Spelling
+from omnitts.models.reading.pronouncer import PRONOUNCER
+from omnitts.models.reading.text_reader import READER, Spelling, TextReader
 from omnitts.types import Voice
 from tests.engines.tiny_checkpoint import write_checkpoint
 from tests.models.codec.tiny_codec import ask_to_adapt
+from tests.models.reading.random_pronouncer import random_pronouncer
 from tests.models.reading.random_reader import random_text_reader
 
 TEXTS = ("Hello there.", "The sea was calm.", "One, two.", "No.", "Who is it?")
@@ -233,6 +235,46 @@ def test_a_damaged_reader_is_named(steered: Path, tmp_path: Path, voice: Voice) 
     shutil.copytree(steered, folder)
     (folder / CODEC_DIR / READER).write_bytes(b"no tensors")
     with pytest.raises(ModelError, match="spelling reader cannot be opened"):
+        speak_all(engine_of(folder), voice)
+
+
+@pytest.fixture(scope="module")
+def pronounced(steered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint with a spelling reader and a pronouncer."""
+    folder = tmp_path_factory.mktemp("pronounced") / "tiny"
+    shutil.copytree(steered, folder)
+    reader = TextReader.open(folder / CODEC_DIR / READER)
+    voice_size = load_codec(folder / CODEC_DIR).detokenizer.flow.config.speaker_size
+    random_pronouncer(reader, voice_size).save(folder / CODEC_DIR / PRONOUNCER)
+    return folder
+
+
+@pytest.mark.parametrize("particles", [1, 3])
+def test_a_checkpoint_with_a_pronouncer_says_its_sounds(
+    steered: Path, pronounced: Path, voice: Voice, particles: int
+) -> None:
+    """As long as without it, other sounds; the same as without it where it is turned off."""
+    lm_alone = speak_all(engine_of(steered, extra={"particles": particles}), voice)
+    engine = engine_of(pronounced, extra={"particles": particles})
+    found = speak_all(engine, voice)
+    off = engine_of(pronounced, extra={"particles": particles, "pronouncer": "off"})
+    turned_off = speak_all(off, voice)
+    for key, speech in found.items():
+        assert len(speech.waveform) == len(lm_alone[key].waveform)
+        np.testing.assert_allclose(turned_off[key].waveform.samples, lm_alone[key].waveform.samples, atol=1e-3)
+    assert any(not np.allclose(found[key].waveform.samples, lm_alone[key].waveform.samples, atol=1e-3) for key in found)
+    assert engine.revision != off.revision
+    request = SpeechRequest("k", "Hello there.", voice, seed=3)
+    [whole] = engine.speak([request])
+    pieces = _stream_until_failure(engine, request)
+    assert sum(map(len, pieces)) == (0 if whole.failure else len(whole.waveform))
+
+
+def test_a_pronouncer_of_other_voices_is_refused(pronounced: Path, tmp_path: Path, voice: Voice) -> None:
+    folder = tmp_path / "foreign"
+    shutil.copytree(pronounced, folder)
+    random_pronouncer(TextReader.open(folder / CODEC_DIR / READER), 5).save(folder / CODEC_DIR / PRONOUNCER)
+    with pytest.raises(ModelError, match="voices of 5 numbers"):
         speak_all(engine_of(folder), voice)
 
 

@@ -58,6 +58,7 @@ def test_particles_need_a_reader(tmp_path: Path) -> None:
         {"prompt_s": "x"},
         {"memory_gb": "inf"},
         {"flow_dtype": "fp8"},
+        {"pronouncer": "maybe"},
         {"flow_steps": 0.5},
         {"flow_steps": 101},
         {"particles": 2.5},

@@ -18,6 +18,7 @@ from rapidfuzz.distance import Levenshtein
 from safetensors import safe_open
 
 from omnitts.models.reading.code_reader import CodeReader
+from omnitts.models.reading.forced_alignment import FloatRow, label_times
 from omnitts.models.reading.labels import Alphabet, Speller, unblank
 from omnitts.models.reading.reader_file import fill_reader, opening, write_reader
 
@@ -79,6 +80,17 @@ class TextReader:
         if not codes or len(set(labels.values())) < len(ACCENTS):
             return ""
         return min(ACCENTS, key=lambda accent: self.spelling(codes, labels[accent]).loss)
+
+    @property
+    def num_labels(self) -> int:
+        """The blank included."""
+        return self._alphabet.size
+
+    @torch.no_grad()
+    def times(self, codes: Sequence[int], labels: Sequence[int]) -> FloatRow | None:
+        """(L,) the codes at which the labels begin; None when they do not fit into the codes, or are none."""
+        read = self.codes.read(torch.tensor([codes], device=self.codes.quantiser.bases.device))[0].log_softmax(-1)
+        return label_times(read.cpu().numpy(), labels)
 
     @torch.no_grad()
     def spelling(self, codes: Sequence[int], labels: Sequence[int]) -> Spelling:
