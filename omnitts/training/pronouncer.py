@@ -1,13 +1,12 @@
 """Pronouncer stage: learns to write the corpus's codes from its sounds, their times and its voices.
 
 The coded corpus goes in; when its sounds are said is what the tokenizer's spelling reader finds in the codes, as it
-will in what a speech LM says. Any share of a clip's codes may be given, the loss is on those that are masked. Comes
-out: a checkpoint.
+will in what a speech LM says. Comes out: a checkpoint.
 """
 
 from __future__ import annotations
 
-import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +67,10 @@ class PronouncerStage:
         self._held_back = [place for place in known if place in held]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.pronouncer = Pronouncer(sizes)
+            self.pronouncer = Pronouncer(sizes, recipe.dropout)
+        self._of_speaker: dict[str, list[int]] = defaultdict(list)
+        for place in self._learnt:
+            self._of_speaker[self._clip(place).speaker].append(place)
         self.networks: nn.Module = nn.ModuleDict({"pronouncer": self.pronouncer})
         self.facts: dict[str, Any] = {"width": sizes.width, "blocks": sizes.blocks, "clips": len(known)}
 
@@ -82,8 +84,8 @@ class PronouncerStage:
         return list(batches_of(self._held_back, self._seconds, self._recipe.plan.batch_s, 0, 0))
 
     def losses(self, batch: Batch, step: int) -> Losses:
-        """``right``: share of the codes guessed. Held back, all codes are unknown, and ``misread`` is the share of
-        labels that the spelling reader gets wrong in the likeliest ones.
+        """``right``: share of the codes guessed. Held back, ``misread`` is the share of labels that the spelling reader
+        gets wrong in the likeliest codes.
         """
         device = self.pronouncer.last.weight.device
         clips = [self._clip(place) for place in batch]
@@ -94,11 +96,9 @@ class PronouncerStage:
             for rows in zip(*(_crop(clip, *span) for clip, span in zip(clips, spans, strict=True)), strict=True)
         )
         inside = inside_mask(lengths, codes.shape[1])
-        masked = self._masked(codes) & (inside[..., 0] > 0)
-        given = codes.masked_fill(masked, self.pronouncer.unknown)
-        voices = torch.stack([clip.voice for clip in clips]).to(device, non_blocking=True)
-        logits = self.pronouncer(given, labels, ages, voices, inside)
-        places = masked.flatten().nonzero().flatten()
+        voices = torch.stack([self._voice(clip) for clip in clips]).to(device, non_blocking=True)
+        logits = self.pronouncer(labels, ages, voices, inside)
+        places = inside.flatten().nonzero().flatten()
         logits_there, wanted = (part.flatten(0, 1).index_select(0, places) for part in (logits, codes[..., None]))
         loss = F.cross_entropy(logits_there.float(), wanted[:, 0])
         losses = {"loss": loss, "right": (logits_there.argmax(-1) == wanted[:, 0]).float().mean().detach()}
@@ -113,13 +113,6 @@ class PronouncerStage:
             wrong += Levenshtein.distance(unblank(read.tolist()), clip.labels)
         return wrong / max(sum(len(clip.labels) for clip in clips), 1)
 
-    def _masked(self, codes: Tensor) -> Tensor:
-        """(B, K) codes -> which are not given: all of them held back, any share of a row while it learns."""
-        if not self.pronouncer.training:
-            return torch.ones_like(codes, dtype=torch.bool)
-        shares = torch.sin(torch.rand(len(codes), 1) * math.pi / 2)  # most rows know little, as when it speaks
-        return (torch.rand(codes.shape) < shares).to(codes.device)
-
     def _span(self, num_codes: int) -> tuple[int, int]:
         """A stretch of a clip in training, else all of it."""
         if not self.pronouncer.training:
@@ -127,6 +120,13 @@ class PronouncerStage:
         length = min(num_codes, round(self._recipe.longest_s / CODE_S))
         start = int(torch.randint(0, num_codes - length + 1, ()))
         return start, start + length
+
+    def _voice(self, clip: PronouncedClip) -> Tensor:
+        """In training any clip's of the speaker, as when it speaks: a clip's own vector would tell which clip it is."""
+        others = self._of_speaker.get(clip.speaker, [])
+        if not self.pronouncer.training or not others:
+            return clip.voice
+        return self._clip(others[int(torch.randint(len(others), ()))]).voice
 
     def _clip(self, place: int) -> PronouncedClip:
         clip = self._clips[place]

@@ -157,6 +157,7 @@ class PronouncerRecipe:
     plan: Plan
     width: int = 192
     blocks: int = 6
+    dropout: float = 0.1
     longest_s: float = 4.0
     speaker_share: float = 0.0
 
@@ -171,7 +172,7 @@ class Recipe:
     vocoder: VocoderRecipe
     speech_lm: SpeechLmRecipe
     text: TextRecipe = field(default_factory=TextRecipe)
-    pronouncer: PronouncerRecipe = PronouncerRecipe(Plan(2500, 128.0, 2e-3, average=0.995))
+    pronouncer: PronouncerRecipe = PronouncerRecipe(Plan(1200, 128.0, 2e-3, average=0.99))
     seed: int = 0
 
 
@@ -218,7 +219,9 @@ CPU: Final = Recipe(
         guide_weight=0.5,
     ),
     text=TextRecipe(vocabulary=2048, dropout=0.08, form="phonemes"),
-    pronouncer=PronouncerRecipe(Plan(2500, 128.0, 2e-3, average=0.995, bf16=True), speaker_share=0.4),
+    pronouncer=PronouncerRecipe(
+        Plan(1200, 128.0, 2e-3, average=0.99, bf16=True, validate_every=200), dropout=0.2, speaker_share=0.4
+    ),
 )
 GPU: Final = replace(  # more and larger steps, and a speech LM of twice the size
     CPU,

@@ -59,7 +59,7 @@ def test_clips_without_times_and_held_back_ones_are_not_learnt_from() -> None:
     assert learning.validation() == [[2]]
 
 
-def test_held_back_clips_are_whole_and_unknown() -> None:
+def test_held_back_clips_are_whole() -> None:
     """Twice the same figures, and those of a clip that is longer than what a step learns from."""
     long = clip("low", list(range(1, 27)) * 2)
     learning = stage([long], [0])
@@ -67,7 +67,6 @@ def test_held_back_clips_are_whole_and_unknown() -> None:
     first, second = ({name: float(value) for name, value in learning.losses([0], -1).items()} for _ in range(2))
     assert first == second
     logits_of_all = learning.pronouncer(
-        torch.full((1, len(long.codes)), learning.pronouncer.unknown),
         long.sounds.labels[None],
         long.sounds.ages[None],
         long.voice[None],

@@ -2,9 +2,8 @@
 
 A speech LM says a row of codes from what it has said before, and cannot mend it. A small one finds its place in the
 text, its pauses and its pace long before it pronounces every sound well. This network sees all of a text's sounds at
-their times at once, those that come as well as those that were, and writes the codes from that (as acoustic models
-write mel from phonemes and durations: FastSpeech 2, arXiv 2006.04558). Codes that are known may be given; it learns
-with any share of them masked (MaskGIT, arXiv 2202.04200; SoundStorm, arXiv 2305.09636).
+their times at once, those that come as well as those that were, and writes the codes from that alone, as acoustic
+models write mel from phonemes and durations (FastSpeech 2, arXiv 2006.04558).
 Sounds, times and a voice in, codes out. A file of its own: safetensors, float16, sizes as JSON in its metadata.
 Letters: B rows, K codes, V values of a code, E numbers of a voice.
 """
@@ -31,7 +30,7 @@ PRONOUNCER: Final = "pronouncer.safetensors"
 STAGE: Final = "pronouncer"  # of training
 _NO_SOUND: Final = 0  # before the first sound
 _MOST_AGE: Final = 12  # codes since a sound began; half a second later it is over
-_START_STD: Final = 0.4
+_START_STD: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,29 +66,26 @@ class TimedSounds:
 
 
 class Pronouncer(nn.Module):
-    """``unknown`` is the code that stands for one that is not given."""
+    """Codes of sounds at their times."""
 
-    def __init__(self, sizes: PronouncerSizes) -> None:
+    def __init__(self, sizes: PronouncerSizes, dropout: float = 0.0) -> None:
         super().__init__()
         self.sizes = sizes
-        self.unknown = sizes.num_codes
-        self.code = nn.Embedding(sizes.num_codes + 1, sizes.width)
         self.label = nn.Embedding(sizes.num_labels, sizes.width)
         self.age = nn.Embedding(_MOST_AGE, sizes.width)
-        for table in (self.code, self.label, self.age):
+        for table in (self.label, self.age):
             nn.init.normal_(table.weight, std=_START_STD)
         self.voice = nn.Linear(sizes.voice_size, sizes.width)
+        self.dropout = nn.Dropout(dropout)
         self.stack = ConvStack(sizes.width, sizes.blocks)
         self.last = nn.Linear(sizes.width, sizes.num_codes)
 
-    def forward(self, codes: Tensor, labels: Tensor, ages: Tensor, voices: Tensor, inside: Tensor) -> Tensor:
-        """(B, K) codes, labels and ages, (B, E) voices of any length, (B, K, 1) ones inside each row ->
-        (B, K, V) logits.
-        """
+    def forward(self, labels: Tensor, ages: Tensor, voices: Tensor, inside: Tensor) -> Tensor:
+        """(B, K) labels and ages, (B, E) voices of any length, (B, K, 1) ones inside each row -> (B, K, V) logits."""
         scale = self.sizes.voice_size**0.5
         voice = self.voice(F.normalize(voices, dim=-1) * scale)
-        hidden = self.code(codes) + self.label(labels) + self.age(ages) + voice[:, None]
-        logits: Tensor = self.last(self.stack(hidden, inside))
+        hidden = self.label(labels) + self.age(ages) + voice[:, None]
+        logits: Tensor = self.last(self.dropout(self.stack(self.dropout(hidden), inside)))
         return logits
 
     @torch.no_grad()
@@ -97,9 +93,8 @@ class Pronouncer(nn.Module):
         """(K,) int64: the likeliest codes of sounds in the voice (E,)."""
         device = self.last.weight.device
         labels, ages = (part[None].to(device) for part in (sounds.labels, sounds.ages))
-        unknown = torch.full_like(labels, self.unknown)
         inside = torch.ones(*labels.shape, 1, device=device)
-        return self(unknown, labels, ages, voice[None].float().to(device), inside)[0].argmax(dim=-1)
+        return self(labels, ages, voice[None].float().to(device), inside)[0].argmax(dim=-1)
 
     def save(self, path: Path) -> None:
         write_reader(self, path, {"sizes": json.dumps(asdict(self.sizes))})
