@@ -47,6 +47,7 @@ def flow_settings(recipe: FlowRecipe, num_codes: int, speaker_size: int) -> dict
                 "training_cfg_rate": recipe.drop_condition,
                 "inference_cfg_rate": recipe.guidance,
                 "n_timesteps": recipe.num_steps,
+                **({"temperature": recipe.temperature} if recipe.temperature != 1 else {}),
             },
             "estimator": {
                 "in_channels": 4 * _MELS,

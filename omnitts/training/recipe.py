@@ -83,6 +83,7 @@ class FlowRecipe:
     prior_weight: float = 0.0  # of the distance between the two: mu is a mel from early on
     guidance: float = 0.7
     num_steps: int = 10  # of the solver when it speaks
+    temperature: float = 1.0  # how loud the noise is that it starts from then: less is clearer, and evener
     adaptation_frames: float = 0.0  # adapts to each voice when it speaks, with this prior (`adaptation.fitted`); 0: not
     drop_condition: float = 0.2  # as in the literature of classifier-free guidance
     prompt_share: float = 0.7  # of the rows have a prompt, of up to ``prompt_most`` of their length
@@ -198,6 +199,7 @@ CPU: Final = Recipe(
         prior_weight=1.0,
         guidance=1.2,
         num_steps=5,  # a narrow flow says the same in 5 (docs/small-model.md)
+        temperature=0.5,
         adaptation_frames=200.0,
         drop_condition=0.1,
         prompt_share=0.8,
@@ -220,7 +222,7 @@ CPU: Final = Recipe(
     ),
     text=TextRecipe(vocabulary=2048, dropout=0.08, form="phonemes"),
     pronouncer=PronouncerRecipe(
-        Plan(1200, 128.0, 2e-3, average=0.99, bf16=True, validate_every=200), dropout=0.2, speaker_share=0.4
+        Plan(1500, 128.0, 2e-3, average=0.99, bf16=True, validate_every=250), dropout=0.2, speaker_share=0.4
     ),
 )
 GPU: Final = replace(  # more and larger steps, and a speech LM of twice the size

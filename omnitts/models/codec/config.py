@@ -46,8 +46,9 @@ class EstimatorConfig:
 @dataclass(frozen=True)
 class FlowConfig:
     """Speech tokens to mel (spec 3). ``noise_frames`` is a constant of the solver, and ``num_steps`` is 10 (spec 3.3)
-    unless a checkpoint of omnitts' own says otherwise (``cfm_params.n_timesteps``). ``adaptation_frames``: flow and
-    vocoder are adapted to every voice (`adaptation.fitted`); 0, as in published checkpoints: they are not.
+    unless a checkpoint of omnitts' own says otherwise (``cfm_params.n_timesteps``), as it may on how loud the noise is
+    that it starts from (``cfm_params.temperature``, 1 in published ones). ``adaptation_frames``: flow and vocoder are
+    adapted to every voice (`adaptation.fitted`); 0, as in published checkpoints: they are not.
     """
 
     vocab_size: int
@@ -57,6 +58,7 @@ class FlowConfig:
     estimator: EstimatorConfig
     guidance: float = 0.7
     num_steps: int = 10
+    temperature: float = 1.0
     adaptation_frames: float = 0.0
     noise_frames: int = 30_000
 
@@ -123,6 +125,7 @@ def flow_config(data: Mapping[str, Any], where: str) -> FlowConfig:
         mel_bins=flow.count("output_size"),
         guidance=solver.number("inference_cfg_rate"),
         num_steps=solver.count("n_timesteps", 10),
+        temperature=solver.number("temperature", 1.0),
         adaptation_frames=flow.number("adaptation_frames", 0.0),
         encoder=EncoderConfig(
             input_size=encoder.count("input_size", flow.count("input_size")),
@@ -146,6 +149,8 @@ def flow_config(data: Mapping[str, Any], where: str) -> FlowConfig:
             chunk=estimator.count("static_chunk_size", chunk * ratio),
         ),
     )
+    if not 0 < config.temperature <= 1:
+        raise solver.error("temperature", f"is {config.temperature:g}, not above 0 and at most 1")
     if config.adaptation_frames < 0:
         raise flow.error("adaptation_frames", f"is {config.adaptation_frames:g}, below 0")
     if config.estimator.in_channels != 4 * config.mel_bins:

@@ -57,7 +57,7 @@ class ConditionalFlow(nn.Module):
         if self.config.noise_frames < T:
             raise ModelError(f"{T} mel frames are more than the {self.config.noise_frames} the flow can start from")
         dtype = mu.dtype
-        noise = noise_table(M, self.config.noise_frames)[:, :T].T.to(mu.device)
+        noise = self.config.temperature * noise_table(M, self.config.noise_frames)[:, :T].T.to(mu.device)
         mel = noise.expand(B, T, M).clone()  # (B, T, M) float32, whatever the weights' dtype
         # Rows 0..B-1 are conditional, rows B..2B-1 unconditional; only the first M channels change between steps.
         frames = mel.new_zeros(2 * B, T, 4 * M, dtype=dtype)

@@ -51,6 +51,26 @@ def test_steps_of_the_solver_are_asked_for_or_the_checkpoints_own(tmp_path: Path
     assert not torch.equal(load_codec(folder, num_steps=4).detokenizer.speak(tokens, prompt, [0])[0], said)
 
 
+def test_a_checkpoint_may_start_from_less_noise(tmp_path: Path) -> None:
+    folder = write_codec(tmp_path)
+    tokens, prompt = [random_tokens(6, 0)], [random_prompt(5, 0)]
+    plain = load_codec(folder).detokenizer
+    settings, solver = folder / SETTINGS, "solver: 'euler'\n"
+    published = settings.read_text()
+
+    def with_temperature(value: float) -> Codec:
+        settings.write_text(published.replace(solver, f"{solver}{' ' * 16}temperature: {value}\n"))
+        return load_codec(folder)
+
+    assert torch.equal(*(one.speak(tokens, prompt, [0])[0] for one in (plain, with_temperature(1.0).detokenizer)))
+    quieter = with_temperature(0.5).detokenizer
+    assert quieter.flow.config.temperature == 0.5
+    assert not torch.equal(*(one.speak(tokens, prompt, [0])[0] for one in (plain, quieter)))
+    for wrong in (0, -1, 1.5):
+        with pytest.raises(ModelError, match=r"temperature is"):
+            with_temperature(wrong)
+
+
 def test_nothing_is_left_on_the_meta_device(codec: Codec) -> None:
     for network in (codec.detokenizer.flow, codec.detokenizer.hift):
         assert not any(parameter.is_meta or parameter.requires_grad for parameter in network.parameters())
