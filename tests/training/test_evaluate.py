@@ -11,7 +11,7 @@ import pytest
 from omnitts.audio import FloatArray, Waveform
 from omnitts.errors import InputError
 from omnitts.pipeline.check.transcribe import Transcript
-from omnitts.training.evaluate import PARTS, EvaluateOptions, evaluate
+from omnitts.training.evaluate import PARTS, EvaluateOptions, evaluate, speak
 from omnitts.training.listening import Ears, Heard, summary
 from omnitts.training.manifest import read_recordings
 from omnitts.training.model_card import model_card
@@ -37,6 +37,17 @@ class Spectrum:
             return None
         power = np.abs(np.fft.rfft(waveform.samples, 4 * RATE))[:2000].reshape(100, 20).mean(axis=1)
         return (power / max(1e-9, float(np.linalg.norm(power)))).astype(np.float32)
+
+
+def test_the_pronouncer_can_be_left_out(toy_model: Path, clips: Path) -> None:
+    said, other = read_recordings(clips)[:2]
+    waves = [
+        speak(toy_model, [said], {said.id: other}, EvaluateOptions(device="cpu", particles=2, pronounce=pronounce))[0]
+        for pronounce in (True, False)
+    ]
+    with_it, without = (wave[said.id].samples for wave in waves)
+    assert len(with_it) == len(without)
+    assert not np.allclose(with_it, without, atol=1e-3)
 
 
 def test_every_part_is_measured(toy_model: Path, clips: Path, tmp_path: Path) -> None:
