@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from omnitts.audio import FloatArray, Waveform
+from omnitts.engines.registry import EngineOptions
 from omnitts.errors import InputError
 from omnitts.pipeline.check.transcribe import Transcript
 from omnitts.training.evaluate import PARTS, EvaluateOptions, evaluate, speak
@@ -39,15 +41,17 @@ class Spectrum:
         return (power / max(1e-9, float(np.linalg.norm(power)))).astype(np.float32)
 
 
-def test_the_pronouncer_can_be_left_out(toy_model: Path, clips: Path) -> None:
-    said, other = read_recordings(clips)[:2]
-    waves = [
-        speak(toy_model, [said], {said.id: other}, EvaluateOptions(device="cpu", particles=2, pronounce=pronounce))[0]
-        for pronounce in (True, False)
-    ]
-    with_it, without = (wave[said.id].samples for wave in waves)
-    assert len(with_it) == len(without)
-    assert not np.allclose(with_it, without, atol=1e-3)
+def test_the_engine_is_asked_as_the_options_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def open_engine(name: str, options: EngineOptions) -> SimpleNamespace:
+        asked.append(dict(options.extra))
+        return SimpleNamespace(speak=lambda requests: iter(()), close=lambda: None)
+
+    monkeypatch.setattr("omnitts.training.evaluate.open_engine", open_engine)
+    for options in (EvaluateOptions(), EvaluateOptions(particles=3), EvaluateOptions(pronounce=False)):
+        speak(Path("model"), [], {}, options)
+    assert asked == [{}, {"particles": 3}, {"pronouncer": "off"}]
 
 
 def test_every_part_is_measured(toy_model: Path, clips: Path, tmp_path: Path) -> None:

@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from omnitts.models.reading.pronouncer import TimedSounds
-from omnitts.training.losses_file import LOSSES, read_losses
 from omnitts.training.pronouncer import PronouncedClip, PronouncerStage, sizes_of
 from omnitts.training.recipe import PronouncerRecipe, find_recipe
-from omnitts.training.run_folder import RunFolder
 from tests.models.reading.random_reader import random_text_reader
 
 VOICES = {"low": torch.linspace(-1, 1, 192), "high": torch.linspace(1, -1, 192)}
@@ -34,12 +32,12 @@ def stage(clips: list[PronouncedClip | None], held_back: list[int]) -> Pronounce
 def test_it_learns_sounds_and_voices() -> None:
     rng = np.random.default_rng(0)
     clips: list[PronouncedClip | None] = [
-        clip(speaker, rng.integers(1, 9, 10).tolist()) for speaker in VOICES for _ in range(12)
+        clip(speaker, rng.integers(1, 9, 10).tolist()) for speaker in VOICES for _ in range(8)
     ]
     learning = stage(clips, [])
     optimiser = torch.optim.Adam(learning.networks.parameters(), 1e-2)
     torch.manual_seed(0)
-    for step in range(60):
+    for step in range(30):
         for batch in learning.batches(step):
             loss = learning.losses(batch, step)["loss"]
             optimiser.zero_grad()
@@ -84,10 +82,3 @@ def test_a_step_learns_from_stretches_of_a_clip() -> None:
     assert [stop - start for start, stop in (learning._span(len(long.codes)) for _ in range(20))] == [100] * 20
     assert len({learning._span(len(long.codes)) for _ in range(20)}) > 5
     assert learning._span(30) == (0, 30)
-
-
-def test_a_run_tells_how_much_is_misread(toy_run: RunFolder) -> None:
-    losses = read_losses(toy_run.root / "pronouncer" / LOSSES)
-    misread = [entry["valid misread"] for entry in losses if "valid misread" in entry]
-    assert misread
-    assert min(misread) >= 0
