@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rapidfuzz.distance import Levenshtein
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from omnitts.models.reading.conv_stack import inside_mask
-from omnitts.models.reading.labels import unblank
 from omnitts.models.reading.pronouncer import STAGE, Pronouncer, PronouncerSizes, TimedSounds
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.batching import balanced, batches_of
@@ -107,10 +105,8 @@ class PronouncerStage:
         return losses
 
     def _misread(self, codes: Tensor, clips: Sequence[PronouncedClip]) -> float:
-        wrong = 0
-        for row, clip in zip(codes.cpu(), clips, strict=True):
-            read = self._reader.codes.read(row[None, : len(clip.codes)])[0].argmax(-1)
-            wrong += Levenshtein.distance(unblank(read.tolist()), clip.labels)
+        rows = zip(codes.tolist(), clips, strict=True)
+        wrong = sum(self._reader.num_misread(row[: len(clip.codes)], clip.labels) for row, clip in rows)
         return wrong / max(sum(len(clip.labels) for clip in clips), 1)
 
     def _span(self, num_codes: int) -> tuple[int, int]:
@@ -151,7 +147,7 @@ def train_pronouncer(run: RunFolder, *, device: str = "cpu", steps: int | None =
     left no spelling reader.
     """
     recipe, corpus = run.recipe(), CorpusStore(run.corpus)
-    codes, voices = read_codes(run, corpus), torch.from_numpy(np.asarray(read_vectors(run, corpus), np.float32))
+    codes, voices = read_codes(run, corpus), torch.from_numpy(read_vectors(run, corpus))
     reader = TextReader.open(run.need(TOKENIZER_STAGE, READER))
     labels = corpus_labels(reader, corpus, workers)
     timed = timed_sounds(reader, corpus, codes, labels, workers)

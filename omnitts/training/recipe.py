@@ -172,8 +172,8 @@ class Recipe:
     flow: FlowRecipe
     vocoder: VocoderRecipe
     speech_lm: SpeechLmRecipe
+    pronouncer: PronouncerRecipe
     text: TextRecipe = field(default_factory=TextRecipe)
-    pronouncer: PronouncerRecipe = PronouncerRecipe(Plan(1200, 128.0, 2e-3, average=0.99))
     seed: int = 0
 
 

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from rapidfuzz.distance import Levenshtein
 from safetensors import safe_open
+from torch import Tensor
 
 from omnitts.models.reading.code_reader import CodeReader
 from omnitts.models.reading.forced_alignment import FloatRow, label_times
@@ -86,17 +87,27 @@ class TextReader:
         """The blank included."""
         return self._alphabet.size
 
-    @torch.no_grad()
     def times(self, codes: Sequence[int], labels: Sequence[int]) -> FloatRow | None:
         """(L,) the codes at which the labels begin; None when they do not fit into the codes, or are none."""
-        read = self.codes.read(torch.tensor([codes], device=self.codes.quantiser.bases.device))[0].log_softmax(-1)
-        return label_times(read.cpu().numpy(), labels)
+        return label_times(self._read(codes).cpu().numpy(), labels)
 
-    @torch.no_grad()
+    def num_misread(self, codes: Sequence[int], labels: Sequence[int]) -> int:
+        """How many labels the reader gets wrong in codes (at least one)."""
+        return _num_wrong(self._read(codes), labels)
+
     def spelling(self, codes: Sequence[int], labels: Sequence[int]) -> Spelling:
         """How well codes (at least one) spell labels (at least one). The loss is infinite for too few codes."""
-        read = self.codes.read(torch.tensor([codes], device=self.codes.quantiser.bases.device))[0].log_softmax(-1)
+        read = self._read(codes)
         lengths = torch.tensor([len(codes)]), torch.tensor([len(labels)])
         loss = F.ctc_loss(read[:, None].cpu(), torch.tensor([labels]), *lengths, reduction="sum")
-        wrong = Levenshtein.distance(unblank(read.argmax(-1).tolist()), labels)
-        return Spelling(float(loss), wrong / len(labels))
+        return Spelling(float(loss), _num_wrong(read, labels) / len(labels))
+
+    @torch.no_grad()
+    def _read(self, codes: Sequence[int]) -> Tensor:
+        """(K, V) log-probabilities of the labels at each code."""
+        device = self.codes.quantiser.bases.device
+        return self.codes.read(torch.tensor([codes], device=device))[0].log_softmax(-1)
+
+
+def _num_wrong(read: Tensor, labels: Sequence[int]) -> int:
+    return Levenshtein.distance(unblank(read.argmax(-1).tolist()), labels)
