@@ -21,12 +21,14 @@ from omnitts.models.reading.conv_stack import inside_mask
 from omnitts.models.reading.pronouncer import STAGE, Pronouncer, PronouncerSizes, TimedSounds
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.batching import balanced, batches_of
+from omnitts.training.checkpoint import load_weights
 from omnitts.training.loop import Losses, train
 from omnitts.training.preparing import Batch
 from omnitts.training.reading import corpus_labels, timed_sounds
 from omnitts.training.recipe import PronouncerRecipe, Recipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import read_vectors
+from omnitts.training.spelling_loss import SpellingLoss, Stretch, Stretches
 from omnitts.training.store import CODE_S, CorpusStore
 from omnitts.training.tables import sent
 from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
@@ -35,10 +37,9 @@ from omnitts.training.tokenizer import read_codes
 
 @dataclass(frozen=True)
 class PronouncedClip:
-    """``labels`` of its sounds; ``codes`` (K,) int64 and, as long, what sounds at each; ``voice`` (E,)."""
+    """``codes`` (K,) int64 and, as long, what sounds at each; ``voice`` (E,)."""
 
     speaker: str
-    labels: tuple[int, ...]
     codes: Tensor
     sounds: TimedSounds
     voice: Tensor
@@ -58,7 +59,8 @@ class PronouncerStage:
         recipe: PronouncerRecipe,
         seed: int,
     ) -> None:
-        self._clips, self._reader, self._recipe, self._seed = clips, reader, recipe, seed
+        self._clips, self._recipe, self._seed = clips, recipe, seed
+        self._spelling = SpellingLoss(reader.codes)
         held = set(held_back)
         known = [place for place, clip in enumerate(clips) if clip is not None]
         self._learnt = [place for place in known if place not in held]
@@ -82,16 +84,17 @@ class PronouncerStage:
         return list(batches_of(self._held_back, self._seconds, self._recipe.plan.batch_s, 0, 0))
 
     def losses(self, batch: Batch, step: int) -> Losses:
-        """``right``: share of the codes guessed. Held back, ``misread`` is the share of labels that the spelling reader
-        gets wrong in the likeliest codes.
+        """``right``: share of the codes guessed. ``spelling``: CTC per label of what drawn codes spell; held back it is
+        that of the likeliest codes, and ``misread`` the share of labels that the reader gets wrong in them.
         """
         device = self.pronouncer.last.weight.device
         clips = [self._clip(place) for place in batch]
-        spans = [self._span(len(clip.codes)) for clip in clips]
-        lengths = sent([stop - start for start, stop in spans], device)
+        crops = [_crop(clip, *self._span(len(clip.codes))) for clip in clips]
+        lengths = sent([len(codes) for codes, _ in crops], device)
+        rows = [(codes, sounds.labels, sounds.ages) for codes, sounds in crops]
         codes, labels, ages = (
-            pad_sequence(list(rows), batch_first=True).to(device, non_blocking=True)
-            for rows in zip(*(_crop(clip, *span) for clip, span in zip(clips, spans, strict=True)), strict=True)
+            pad_sequence(list(parts), batch_first=True).to(device, non_blocking=True)
+            for parts in zip(*rows, strict=True)
         )
         inside = inside_mask(lengths, codes.shape[1])
         voices = torch.stack([self._voice(clip) for clip in clips]).to(device, non_blocking=True)
@@ -100,14 +103,11 @@ class PronouncerStage:
         logits_there, wanted = (part.flatten(0, 1).index_select(0, places) for part in (logits, codes[..., None]))
         loss = F.cross_entropy(logits_there.float(), wanted[:, 0])
         losses = {"loss": loss, "right": (logits_there.argmax(-1) == wanted[:, 0]).float().mean().detach()}
-        if not self.pronouncer.training:
-            losses["misread"] = torch.tensor(self._misread(logits.argmax(-1), clips))
+        if self._recipe.spelling_weight or not self.pronouncer.training:
+            told = _stretches([sounds for _, sounds in crops], codes.shape[1])
+            spelt = self._spelling(logits.flatten(0, 1)[:, None], told, draws=self.pronouncer.training)
+            losses |= spelt | {"loss": loss + self._recipe.spelling_weight * spelt["spelling"]}
         return losses
-
-    def _misread(self, codes: Tensor, clips: Sequence[PronouncedClip]) -> float:
-        rows = zip(codes.tolist(), clips, strict=True)
-        wrong = sum(self._reader.num_misread(row[: len(clip.codes)], clip.labels) for row, clip in rows)
-        return wrong / max(sum(len(clip.labels) for clip in clips), 1)
 
     def _span(self, num_codes: int) -> tuple[int, int]:
         """A stretch of a clip in training, else all of it."""
@@ -136,10 +136,19 @@ class PronouncerStage:
         return min(self._seconds(place), self._recipe.longest_s)
 
 
-def _crop(clip: PronouncedClip, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Codes, labels and ages of a stretch."""
-    sounds = clip.sounds.part(start, stop)
-    return clip.codes[start:stop], sounds.labels, sounds.ages
+def _crop(clip: PronouncedClip, start: int, stop: int) -> tuple[Tensor, TimedSounds]:
+    return clip.codes[start:stop], clip.sounds.part(start, stop)
+
+
+def _stretches(sounds: Sequence[TimedSounds], width: int) -> Stretches:
+    """What each row of a batch, padded to ``width`` codes, must spell: the sounds that begin in it."""
+    return Stretches.of(
+        [
+            Stretch(row * width + torch.arange(len(own.labels)), tuple(own.begun().tolist()))
+            for row, own in enumerate(sounds)
+            if len(own.begun())
+        ]
+    )
 
 
 def train_pronouncer(run: RunFolder, *, device: str = "cpu", steps: int | None = None, workers: int = 0) -> None:
@@ -156,17 +165,24 @@ def train_pronouncer(run: RunFolder, *, device: str = "cpu", steps: int | None =
         if sounds is None
         else PronouncedClip(
             item.speaker,
-            own,
             torch.from_numpy(codes[item.offset : item.offset + item.num_codes].astype(np.int64)),
             sounds,
             voice,
         )
-        for item, own, sounds, voice in zip(corpus.utterances, labels, timed, voices, strict=True)
+        for item, sounds, voice in zip(corpus.utterances, timed, voices, strict=True)
     ]
     stage = PronouncerStage(
         clips, corpus.validation(), reader, sizes_of(recipe, reader), recipe.pronouncer, recipe.seed
     )
     train(stage, recipe.pronouncer.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)
+
+
+def trained_pronouncer(run: RunFolder) -> tuple[TextReader, Pronouncer]:
+    """What the stage exports, and the reader that goes with it. Raises `InputError` when it has not been trained."""
+    recipe, reader = run.recipe(), TextReader.open(run.need(TOKENIZER_STAGE, READER))
+    pronouncer = Pronouncer(sizes_of(recipe, reader))
+    load_weights(nn.ModuleDict({"pronouncer": pronouncer}), run.stage(STAGE), recipe.pronouncer.plan)
+    return reader, pronouncer
 
 
 def sizes_of(recipe: Recipe, reader: TextReader) -> PronouncerSizes:

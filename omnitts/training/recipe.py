@@ -92,6 +92,8 @@ class FlowRecipe:
     longest_s: float = 12.0
     other_prompt_share: float = 0.0  # of the rows with a prompt have the end of another clip of the speaker as theirs
     speaker_share: float = 0.0  # no speaker has more than this share of what all others say in a pass; 0: as they come
+    perception_weight: float = 0.0  # of how far from the clip's what is heard in the guess is (`perception`)
+    pronounced_share: float = 0.0  # of the rows hear the pronouncer's codes, which must be trained before
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,18 @@ class PronouncerRecipe:
     dropout: float = 0.1
     longest_s: float = 4.0
     speaker_share: float = 0.0
+    spelling_weight: float = 0.0  # of what the drawn codes spell to the tokenizer's reader
+
+
+@dataclass(frozen=True)
+class PerceptionRecipe:
+    """What judges the flow's mel where ``flow.perception_weight`` says so; ``speaker_share`` as in `FlowRecipe`."""
+
+    plan: Plan
+    width: int = 160
+    blocks: int = 5
+    dropout: float = 0.05
+    speaker_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -173,6 +187,7 @@ class Recipe:
     vocoder: VocoderRecipe
     speech_lm: SpeechLmRecipe
     pronouncer: PronouncerRecipe
+    perception: PerceptionRecipe
     text: TextRecipe = field(default_factory=TextRecipe)
     seed: int = 0
 
@@ -224,6 +239,7 @@ CPU: Final = Recipe(
     pronouncer=PronouncerRecipe(
         Plan(1500, 128.0, 2e-3, average=0.99, bf16=True, validate_every=250), dropout=0.2, speaker_share=0.4
     ),
+    perception=PerceptionRecipe(Plan(1200, 48.0, 2e-3, average=0.99, bf16=True, validate_every=300), speaker_share=0.4),
 )
 GPU: Final = replace(  # more and larger steps, and a speech LM of twice the size
     CPU,
@@ -269,6 +285,7 @@ TOY: Final = Recipe(
     ),
     text=TextRecipe(vocabulary=320),
     pronouncer=PronouncerRecipe(_TOY_PLAN, width=32, blocks=1),
+    perception=PerceptionRecipe(_TOY_PLAN, width=32, blocks=1),
 )
 RECIPES: Final[Mapping[str, Recipe]] = {"toy": TOY, "cpu": CPU, "gpu": GPU}
 _Record = TypeVar("_Record")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,13 +22,14 @@ def clip(speaker: str, labels: list[int], length: int = 4) -> PronouncedClip:
     sounds = TimedSounds.of(labels, times, length * len(labels))
     rest = 40 if speaker == "low" else 50
     codes = torch.tensor([code for label in labels for code in (label, *[rest] * (length - 1))])
-    return PronouncedClip(speaker, tuple(labels), codes, sounds, VOICES[speaker])
+    return PronouncedClip(speaker, codes, sounds, VOICES[speaker])
 
 
-def stage(clips: list[PronouncedClip | None], held_back: list[int]) -> PronouncerStage:
+def stage(clips: list[PronouncedClip | None], held_back: list[int], spelling_weight: float = 0.0) -> PronouncerStage:
     recipe = find_recipe("toy")
     reader = random_text_reader()
-    return PronouncerStage(clips, held_back, reader, sizes_of(recipe, reader), recipe.pronouncer, 0)
+    own = replace(recipe.pronouncer, spelling_weight=spelling_weight)
+    return PronouncerStage(clips, held_back, reader, sizes_of(recipe, reader), own, 0)
 
 
 def test_it_learns_sounds_and_voices() -> None:
@@ -82,3 +85,25 @@ def test_a_step_learns_from_stretches_of_a_clip() -> None:
     assert [stop - start for start, stop in (learning._span(len(long.codes)) for _ in range(20))] == [100] * 20
     assert len({learning._span(len(long.codes)) for _ in range(20)}) > 5
     assert learning._span(30) == (0, 30)
+
+
+def test_what_it_spells_counts_where_the_recipe_says_so() -> None:
+    clips: list[PronouncedClip | None] = [clip("low", [1, 2, 3, 4]), clip("high", [2, 6])]
+    plain, spelt = stage(clips, []), stage(clips, [], spelling_weight=0.5)
+    spelt.networks.load_state_dict(plain.networks.state_dict())
+    torch.manual_seed(0)
+    without = plain.losses([0, 1], 0)
+    torch.manual_seed(0)
+    with_it = spelt.losses([0, 1], 0)
+    assert "spelling" not in without
+    parts = (without["loss"] + 0.5 * with_it["spelling"]).detach()
+    assert float(with_it["loss"].detach()) == pytest.approx(float(parts), rel=1e-5)
+    with_it["spelling"].backward()
+    assert float(spelt.pronouncer.last.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
+
+
+def test_a_stretch_spells_the_sounds_that_begin_in_it() -> None:
+    sounds = TimedSounds.of([5, 6, 6, 7], np.array([2, 4, 5, 9], np.float32), 12)
+    assert sounds.begun().tolist() == [5, 6, 6, 7]
+    assert sounds.part(3, 9).begun().tolist() == [6, 6]
+    assert sounds.part(0, 2).begun().tolist() == []

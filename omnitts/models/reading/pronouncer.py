@@ -64,6 +64,10 @@ class TimedSounds:
     def part(self, start: int, stop: int) -> TimedSounds:
         return TimedSounds(self.labels[start:stop], self.ages[start:stop])
 
+    def begun(self) -> Tensor:
+        """(L,) the labels that begin here, in their order."""
+        return self.labels[(self.ages == 0) & (self.labels != _NO_SOUND)]
+
 
 class Pronouncer(nn.Module):
     """Codes of sounds at their times."""
