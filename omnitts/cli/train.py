@@ -128,6 +128,7 @@ def flow(
     steps: StepsOption = None,
     device: TrainDeviceOption = "cpu",
     threads: ThreadsOption = 0,
+    workers: WorkersOption = 0,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -135,7 +136,7 @@ def flow(
     run_folder = _open(run, threads)
     from omnitts.training.flow import train_flow
 
-    train_flow(run_folder, device=device, steps=steps)
+    train_flow(run_folder, device=device, steps=steps, workers=workers)
 
 
 @app.command("vocoder")

@@ -25,7 +25,7 @@ from omnitts.models.codec.loading import FLOW, HIFT, SETTINGS, SPEAKER, TOKENIZE
 from omnitts.models.layout import CODEC_DIR, model_files
 from omnitts.models.manifest import Manifest, sha256_of, write_manifest
 from omnitts.models.mgm_omni.checkpoint import load_mouth
-from omnitts.models.reading.pronouncer import PRONOUNCER, Pronouncer
+from omnitts.models.reading.pronouncer import PRONOUNCER
 from omnitts.models.reading.pronouncer import STAGE as PRONOUNCER_STAGE
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.models.weights import dtype_by_name
@@ -35,7 +35,7 @@ from omnitts.training.codec_settings import flow_settings, hift_config_of, setti
 from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.flow import new_flow
 from omnitts.training.model_card import model_card
-from omnitts.training.pronouncer import sizes_of
+from omnitts.training.pronouncer import trained_pronouncer
 from omnitts.training.recipe import recipe_json
 from omnitts.training.run_folder import RECIPE_FILE, RunFolder, read_json, write_json
 from omnitts.training.speaker import STAGE as SPEAKER_STAGE
@@ -169,12 +169,9 @@ def _write_speaker(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
 
 
 def _write_pronouncer(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
-    recipe = run.recipe()
-    pronouncer = Pronouncer(sizes_of(recipe, TextReader.open(run.need(TOKENIZER_STAGE, READER))))
-    networks = nn.ModuleDict({"pronouncer": pronouncer})
-    step = load_weights(networks, run.stage(PRONOUNCER_STAGE), recipe.pronouncer.plan)
+    _, pronouncer = trained_pronouncer(run)
     pronouncer.save(folder / CODEC_DIR / PRONOUNCER)
-    return step
+    return _step(run.root / PRONOUNCER_STAGE / CHECKPOINT)
 
 
 _PARTS: Final[dict[str, Callable[[RunFolder, Path, torch.dtype], int]]] = {

@@ -6,11 +6,14 @@ import shutil
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from omnitts.models.codec.flow import Flow
 from omnitts.models.codec.flow_matching import cosine_times, noise_table
 from omnitts.models.codec.hift import Hift
 from omnitts.models.codec.loading import hift_state
@@ -93,6 +96,31 @@ def test_a_prompt_of_another_clip_is_never_the_clip_itself(toy_run: RunFolder, m
     assert {spoken for _, (spoken, _, _) in asked} == {index}
     assert index not in others
     assert {corpus.utterances[other].speaker for other in others} == {corpus.utterances[index].speaker}
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_behind_its_prompt_a_row_may_hear_the_pronouncer(
+    toy_run: RunFolder, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    corpus = CorpusStore(toy_run.corpus)
+    recipe = replace(TOY, flow=replace(TOY.flow, prompt_share=1.0, other_prompt_share=0.5, pronounced_share=share))
+    codes = np.zeros_like(read_codes(toy_run, corpus))
+    stage = FlowStage(corpus, codes, read_vectors(toy_run, corpus), recipe, pronounced=codes + 7)
+    heard: list[Tensor] = []
+    prompts: list[int] = []
+
+    def remembered(flow: Flow, ids: Tensor, lengths: list[int], *rest: Any, **more: Any) -> tuple[Tensor, Tensor]:
+        heard.extend(row[:length] for row, length in zip(ids, lengths, strict=True))
+        prompts.extend(frames // 2 for frames in more["prompt_frames"])
+        return torch.zeros(()), torch.zeros(())
+
+    monkeypatch.setattr("omnitts.training.flow.matching_losses", remembered)
+    torch.manual_seed(0)
+    stage.losses(corpus.training()[:1] * 20, 0)
+    assert len(set(prompts)) > 5
+    for row, prompt in zip(heard, prompts, strict=True):
+        assert row[:prompt].eq(0).all()
+        assert row[prompt:].eq(7 if share else 0).all()
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["matching", "prior"])

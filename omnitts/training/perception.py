@@ -1,0 +1,146 @@
+"""Perception: a network that hears sounds and voices in mel, and so knows which differences between two mels matter.
+
+The flow's own loss counts every band of every frame alike, and what tells an f from a v is a small part of it. This
+network learns from the corpus to read labels (CTC) and to know speakers by mel; the distance between what it hears in
+two mels of equal length is then a loss that counts those parts, differentiable, of a frame at a time. Such a loss is
+known from pictures (Johnson et al. 2016, arXiv 1603.08155). It judges while the flow learns and is not exported.
+Corpus, labels and voice vectors in; a network out. Letters: B rows, F mel frames, M mel bands, W width, V labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from rapidfuzz.distance import Levenshtein
+from torch import Tensor, nn
+
+from omnitts.models.reading.conv_stack import ConvStack, inside_mask
+from omnitts.models.reading.labels import unblank
+from omnitts.models.reading.text_reader import READER, TextReader
+from omnitts.training.batching import balanced, batches_of
+from omnitts.training.loop import Losses, train
+from omnitts.training.preparing import Batch
+from omnitts.training.reading import corpus_labels
+from omnitts.training.recipe import PerceptionRecipe
+from omnitts.training.run_folder import RunFolder
+from omnitts.training.speaker import FloatTable
+from omnitts.training.store import KINDS, CorpusStore
+from omnitts.training.tables import sent
+from omnitts.training.tokenizer import STAGE as TOKENIZER_STAGE
+from omnitts.training.tokenizer_network import USUAL_MEL
+
+STAGE: Final = "perception"
+_FRAMES: Final = KINDS["mel"].frames  # per code
+_MEL_SPREAD: Final = 3.0  # of mel's numbers, about
+_VOICE_WEIGHT: Final = 2.0
+_MOST_NOISE: Final = 0.6  # added to mel in training: what is judged is never quite a recording
+
+
+class Perception(nn.Module):
+    """Sounds and voice of mel frames, by way of W numbers per frame."""
+
+    def __init__(self, mel_bins: int, num_labels: int, voice_size: int, recipe: PerceptionRecipe) -> None:
+        super().__init__()
+        self.first = nn.Linear(mel_bins, recipe.width)
+        self.stack = ConvStack(recipe.width, recipe.blocks)
+        self.dropout = nn.Dropout(recipe.dropout)
+        self.sounds = nn.Linear(recipe.width, num_labels)
+        self.voice = nn.Linear(recipe.width, voice_size)
+
+    def heard(self, mel: Tensor, inside: Tensor) -> Tensor:
+        """(B, F, M) mel, (B, F, 1) ones inside each row -> (B, F, W), of about unit spread in every frame."""
+        return self.stack(self.dropout(self.first((mel - USUAL_MEL) / _MEL_SPREAD)), inside)
+
+    def forward(self, mel: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, F, V) label logits and (B, E) the direction of each row's voice."""
+        heard = self.dropout(self.heard(mel, inside))
+        mean = (heard * inside).sum(dim=1) / inside.sum(dim=1)
+        return self.sounds(heard), F.normalize(self.voice(mean), dim=-1)
+
+    def distance(self, made: Tensor, meant: Tensor, inside: Tensor, judged: Tensor) -> Tensor:
+        """Mean squared difference of what is heard in two mels (B, F, M), over the ``judged`` (B, F, 1) frames."""
+        with torch.no_grad():
+            wanted = self.heard(meant, inside)
+        off = (self.heard(made, inside) - wanted).square().mean(dim=-1, keepdim=True)
+        return (off * judged).sum() / judged.sum().clamp(min=1)
+
+
+class PerceptionStage:
+    """The loop's view of it. Utterances without labels take no part."""
+
+    name = STAGE
+
+    def __init__(
+        self,
+        corpus: CorpusStore,
+        labels: Sequence[tuple[int, ...]],
+        num_labels: int,
+        voices: FloatTable,
+        recipe: PerceptionRecipe,
+        seed: int,
+    ) -> None:
+        self._corpus, self._labels, self._recipe, self._seed = corpus, labels, recipe, seed
+        self._voices = F.normalize(torch.from_numpy(voices), dim=-1).to(corpus.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.perception = Perception(KINDS["mel"].width, num_labels, voices.shape[1], recipe)
+        self.networks: nn.Module = nn.ModuleDict({"perception": self.perception})
+        self.facts: dict[str, Any] = {"width": recipe.width, "blocks": recipe.blocks, "labels": num_labels}
+
+    def batches(self, epoch: int) -> list[Batch]:
+        utterances, share = self._corpus.utterances, self._recipe.speaker_share
+        learnt = balanced(
+            self._corpus.training(), self._seconds, lambda i: utterances[i].speaker, share, self._seed, epoch
+        )
+        return self._batches(learnt, self._seed, epoch)
+
+    def validation(self) -> list[Batch]:
+        return self._batches(self._corpus.validation(), 0, 0)
+
+    def _batches(self, indices: list[int], seed: int, epoch: int) -> list[Batch]:
+        labelled = [index for index in indices if self._labels[index]]
+        return list(batches_of(labelled, self._seconds, self._recipe.plan.batch_s, seed, epoch))
+
+    def losses(self, batch: Batch, step: int) -> Losses:
+        """``sounds``: CTC per label. ``voice``: 1 - cosine. Held back also ``misread``, the share of wrong labels."""
+        device = self.perception.first.weight.device
+        mel = self._corpus.padded("mel", self._corpus.whole(batch)).to(device, non_blocking=True)  # (B, F, M)
+        lengths = [_FRAMES * self._corpus.utterances[index].num_codes for index in batch]
+        labels = [self._labels[index] for index in batch]
+        if self.perception.training:
+            loud = _MOST_NOISE * torch.rand(len(batch), 1, 1, device=device)
+            mel = mel + loud * torch.randn_like(mel)
+        logits, voice = self.perception(mel, inside_mask(sent(lengths, device), mel.shape[1]))
+        read = logits.float().log_softmax(-1)
+        told = torch.tensor([label for own in labels for label in own])
+        sizes = torch.tensor([len(own) for own in labels])
+        loss = F.ctc_loss(
+            read.transpose(0, 1), told, torch.tensor(lengths), sizes, reduction="sum", zero_infinity=True
+        )  # fmt: skip
+        sounds = loss / len(told)
+        off = (1 - (voice.float() * self._voices[sent(list(batch), self._voices.device)].to(device)).sum(-1)).mean()
+        losses = {"loss": sounds + _VOICE_WEIGHT * off, "sounds": sounds, "voice": off}
+        if not self.perception.training:
+            losses["misread"] = torch.tensor(_share_misread(read, lengths, labels))
+        return losses
+
+    def _seconds(self, index: int) -> float:
+        return self._corpus.utterances[index].seconds
+
+
+def _share_misread(read: Tensor, lengths: Sequence[int], labels: Sequence[tuple[int, ...]]) -> float:
+    rows = zip(read.argmax(-1).tolist(), lengths, labels, strict=True)
+    wrong = sum(Levenshtein.distance(unblank(row[:length]), own) for row, length, own in rows)
+    return wrong / sum(map(len, labels))
+
+
+def trained_perception(run: RunFolder, corpus: CorpusStore, voices: FloatTable, *, workers: int = 0) -> Perception:
+    """Of the run, trained first where it is not yet; for judging. Raises `InputError` without a spelling reader."""
+    recipe, reader = run.recipe(), TextReader.open(run.need(TOKENIZER_STAGE, READER))
+    labels = corpus_labels(reader, corpus, workers)
+    stage = PerceptionStage(corpus, labels, reader.num_labels, voices, recipe.perception, recipe.seed)
+    train(stage, recipe.perception.plan, run.stage(STAGE), recipe.seed, device=str(corpus.device))
+    return stage.perception.requires_grad_(False)
