@@ -21,28 +21,24 @@ import torch
 
 from omnitts.audio import Waveform, silence
 from omnitts.engines.base import Capabilities, Speech, SpeechRequest
-from omnitts.engines.casting import Casting, CastVoice, voice_key
+from omnitts.engines.casting import CastVoice, voice_key
 from omnitts.engines.checkpoints import find_checkpoint
 from omnitts.engines.memory import is_out_of_memory
-from omnitts.engines.mgm_omni_settings import Settings, pick_device
+from omnitts.engines.mgm_omni_parts import Parts
+from omnitts.engines.mgm_omni_settings import Settings
 from omnitts.engines.prefixes import PrefixStore
-from omnitts.engines.pronouncing import Pronouncing
 from omnitts.engines.registry import EngineOptions, primary_tag, refuse_language
 from omnitts.engines.scheduler import USUAL_POSITIONS, Scheduler
 from omnitts.engines.sequence import Sequence as SpeechSequence
 from omnitts.engines.sound_stage import SoundStage
-from omnitts.engines.steering import Steering
-from omnitts.engines.tuning import fastest_layout
 from omnitts.errors import EngineError, ModelError
 from omnitts.models.codec.detokenizer import Detokenizer
 from omnitts.models.codec.features import CODEC_RATE
-from omnitts.models.codec.loading import Codec, load_codec
 from omnitts.models.codec.prompt import VoicePrompt
 from omnitts.models.codec.streaming import SpeechStream, StreamOptions
-from omnitts.models.layout import CODEC_DIR, kind_of, model_revision
-from omnitts.models.linear_layout import Layout
-from omnitts.models.mgm_omni.checkpoint import Mouth, load_mouth
-from omnitts.models.mgm_omni.config import MouthConfig, read_json
+from omnitts.models.layout import kind_of, model_revision
+from omnitts.models.mgm_omni.checkpoint import Mouth
+from omnitts.models.mgm_omni.config import read_json
 from omnitts.models.mgm_omni.feed_table import State, schedule
 from omnitts.models.mgm_omni.generate import DEFAULT_MAX_ROWS, SpeechResult
 from omnitts.models.mgm_omni.row_stream import SoundingRows
@@ -51,9 +47,6 @@ from omnitts.models.mgm_omni.speech_rows import speech_codes
 from omnitts.models.mgm_omni.speech_slots import Entry, SpeechSlots
 from omnitts.models.mgm_omni.text_feed import NARRATION, Failure
 from omnitts.models.mgm_omni.text_form import TextForm
-from omnitts.models.reading.pronouncer import PRONOUNCER
-from omnitts.models.reading.text_reader import READER, TextReader
-from omnitts.models.weights import dtype_by_name
 from omnitts.types import Voice
 from omnitts.utilisation import Utilisation
 
@@ -61,14 +54,8 @@ logger = logging.getLogger(__name__)
 
 LANGUAGES = frozenset({"en", "zh"})
 BUDGET_S = 30.0
-BATCH_ON_GPU, BATCH_ON_CPU = 64, 8
-HALF_PRECISION_FROM_BYTES = 1 << 30  # smaller checkpoints stay fp32 on a CPU: exact, and fast enough
 EMPTY_S = 0.1
 SOUNDS_AT_ONCE_ON_CPU = 4  # more would not be faster there, and one would wait longer for the first and after a stop
-_LOADED = (
-    "_scheduler", "_scheduler_of_one", "_prefixes", "_steering", "_pronouncing", "_casting", "_reader", "_mouth",
-    "_codec",
-)  # fmt: skip
 _NOTHING_SAID = SpeechResult(torch.zeros(0, 1, dtype=torch.int64), (Failure.EMPTY_TEXT,))
 
 
@@ -79,7 +66,7 @@ def open_engine(options: EngineOptions) -> MgmOmniEngine:
     if kind_of(folder) != "mouth":
         hint = "give a TTS checkpoint (omnitts models list); a brain answers through one"
         raise ModelError("this checkpoint is a brain, it cannot speak by itself", where=str(folder), hint=hint)
-    settings.num_particles(folder / CODEC_DIR / READER)
+    Parts(folder, options, settings, Utilisation()).check()
     return MgmOmniEngine(folder, options)
 
 
@@ -107,6 +94,7 @@ class MgmOmniEngine:
         self.utilisation = Utilisation()
         self._options = options
         self._settings = Settings.parse(options.extra)
+        self._parts = Parts(folder, options, self._settings, self.utilisation)
         self._config = read_json(folder / "config.json")
         languages = self._config.get("languages")
         self._capabilities = Capabilities(
@@ -114,7 +102,7 @@ class MgmOmniEngine:
             sample_rate=CODEC_RATE,
             languages=frozenset(languages) if languages else LANGUAGES,
             budget_s=BUDGET_S,
-            max_batch=options.batch or (BATCH_ON_GPU if self._device.type == "cuda" else BATCH_ON_CPU),
+            max_batch=self._parts.max_batch,
         )
 
     # What it is -----------------------------------------------------------------------------------------------------
@@ -128,89 +116,19 @@ class MgmOmniEngine:
         """Checkpoint, precision and sampling: what decides the sound besides the request."""
         options = self._options
         settings = (options.temperature, options.top_k, options.top_p, options.repetition_penalty)
-        text = f"{model_revision(self.folder)} {self._dtype} {settings}"
-        text += f" {self._flow_dtype} {self._settings.heard_s}"
+        text = f"{model_revision(self.folder)} {self._parts.dtype} {settings}"
+        text += f" {self._parts.flow_dtype} {self._settings.heard_s}"
         if self._settings.flow_steps:
             text += f" {self._settings.flow_steps} steps"
-        if self._num_particles > 1:
-            text += f" {self._num_particles} particles"
-        if self._has_pronouncer:
+        if self._parts.num_particles > 1:
+            text += f" {self._parts.num_particles} particles"
+        if self._parts.has_pronouncer:
             text += " pronounced"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def description(self) -> str:
         return f"mgm-omni: {self._config.get('_name_or_path') or self.folder.name}"
-
-    @cached_property
-    def _device(self) -> torch.device:
-        return pick_device(self._options.device)
-
-    @cached_property
-    def _dtype(self) -> torch.dtype:
-        if self._options.dtype != "auto":
-            return dtype_by_name(self._options.dtype)
-        size = sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
-        return torch.bfloat16 if self._device.type == "cuda" or size >= HALF_PRECISION_FROM_BYTES else torch.float32
-
-    @cached_property
-    def _flow_dtype(self) -> torch.dtype:
-        return self._settings.flow_dtype_beside(self._dtype, self._device)
-
-    @cached_property
-    def _mouth(self) -> Mouth:
-        logger.debug("loading %s on %s as %s", self.folder, self._device, self._dtype)
-        batch, dtype, device = self._capabilities.max_batch * self._num_particles, self._dtype, self._device
-
-        def layout(config: MouthConfig) -> Layout:
-            return fastest_layout(config.backbone.hidden_size, batch, dtype, device)
-
-        return load_mouth(self.folder, dtype=dtype, device=device, layout=layout)
-
-    @cached_property
-    def _num_particles(self) -> int:
-        number = self._settings.num_particles(self.folder / CODEC_DIR / READER)
-        is_greedy = self._options.temperature == 0 or self._options.top_k == 1  # all particles would say the same
-        return 1 if is_greedy else number
-
-    @cached_property
-    def _steering(self) -> Steering | None:
-        if self._num_particles == 1 or self._reader is None:
-            return None
-        return Steering(self._reader, self._mouth.vocabulary, self._mouth.config.dropped_rows, self._num_particles)
-
-    @cached_property
-    def _reader(self) -> TextReader | None:
-        path = self.folder / CODEC_DIR / READER
-        return TextReader.open(path, self._device) if path.is_file() else None
-
-    @cached_property
-    def _has_pronouncer(self) -> bool:
-        folder = self.folder / CODEC_DIR
-        return self._settings.pronounces and all((folder / name).is_file() for name in (READER, PRONOUNCER))
-
-    @cached_property
-    def _pronouncing(self) -> Pronouncing | None:
-        if not self._has_pronouncer or self._reader is None:
-            return None
-        return Pronouncing.open(
-            self.folder / CODEC_DIR / PRONOUNCER, self._reader, self._codec.detokenizer.flow.config.speaker_size
-        )
-
-    @cached_property
-    def _codec(self) -> Codec:
-        codec = load_codec(
-            self.folder / CODEC_DIR,
-            device=self._device,
-            dtype=self._flow_dtype,
-            num_steps=self._settings.flow_steps,
-        )
-        codec.detokenizer.utilisation = self.utilisation
-        if codec.detokenizer.rate_hz != CODEC_RATE:
-            raise ModelError(
-                f"the vocoder speaks at {codec.detokenizer.rate_hz} Hz, not {CODEC_RATE}", where=str(self.folder)
-            )
-        return codec
 
     # Voices ---------------------------------------------------------------------------------------------------------
 
@@ -219,33 +137,20 @@ class MgmOmniEngine:
 
     def lend(self, voice: Voice) -> LentVoice:
         """What joint generation needs of this engine; loads it. Raises `ModelError` for a mouth that cannot follow."""
-        if self._mouth.config.text_form is not TextForm.LETTERS:
+        if self._parts.mouth.config.text_form is not TextForm.LETTERS:
             hint = "give a mouth that reads what a brain writes, as the published ones do (`omnitts models list`)"
             raise ModelError("this mouth reads phonemes, a brain writes letters", where=str(self.folder), hint=hint)
         cast = self._cast(voice)
-        return LentVoice(self._mouth, cast.rows, cast.prompt, self._codec.detokenizer)
+        return LentVoice(self._parts.mouth, cast.rows, cast.prompt, self._parts.codec.detokenizer)
 
     def _cast(self, voice: Voice | None) -> CastVoice:
-        return self._casting.cast(voice)
-
-    @cached_property
-    def _casting(self) -> Casting:
-        return Casting(self._mouth.prompts, self._reader, self._codec_digest, self._listen)
-
-    def _listen(self, samples: torch.Tensor) -> VoicePrompt:
-        """Opens codec and front ends only for a voice whose prompt is not stored yet."""
-        return self._codec.listen(samples)
-
-    @cached_property
-    def _codec_digest(self) -> str:
-        """Names front ends, flow and vocoder, of which a prompt is made, without opening them."""
-        return model_revision(self.folder / CODEC_DIR)
+        return self._parts.casting.cast(voice)
 
     # Speaking -------------------------------------------------------------------------------------------------------
 
     @cached_property
     def _prefixes(self) -> PrefixStore:
-        return PrefixStore(self._mouth.model)
+        return PrefixStore(self._parts.mouth.model)
 
     @cached_property
     def _scheduler(self) -> Scheduler:
@@ -258,13 +163,13 @@ class MgmOmniEngine:
 
     def _new_scheduler(self, most_at_once: int) -> Scheduler:
         return Scheduler(
-            self._mouth.model,
-            self._mouth.vocabulary,
+            self._parts.mouth.model,
+            self._parts.mouth.vocabulary,
             most_at_once=most_at_once,
             budget=self._settings.cache_budget,
-            on_device=None if self._steering is None else True,  # particles are too many to be drawn one by one
+            on_device=None if self._parts.steering is None else True,  # particles are too many to be drawn one by one
             utilisation=self.utilisation,
-            steering=self._steering,
+            steering=self._parts.steering,
         )
 
     def speak(self, requests: Iterable[SpeechRequest]) -> Iterator[Speech]:
@@ -277,8 +182,8 @@ class MgmOmniEngine:
         most = self._capabilities.max_batch
         scheduler = self._scheduler
         scheduler.clear()
-        at_once = most if self._device.type == "cuda" else SOUNDS_AT_ONCE_ON_CPU
-        with SoundStage(self._make_sounds, bound=2 * most, at_once=at_once, device=self._device) as sounds:
+        at_once = most if self._parts.device.type == "cuda" else SOUNDS_AT_ONCE_ON_CPU
+        with SoundStage(self._make_sounds, bound=2 * most, at_once=at_once, device=self._parts.device) as sounds:
             while True:
                 scheduler.add(self._start(list(islice(source, most - scheduler.num_open))))
                 if not scheduler.num_open:
@@ -302,10 +207,10 @@ class MgmOmniEngine:
             prompts[voice_key(request.voice)] = cast[-1].rows
         if not requests:
             return []
-        _ = self._codec  # loaded here, in one thread, since several will want it
+        _ = self._parts.codec  # loaded here, in one thread, since several will want it
         with self.utilisation.busy("prefill"):
             prefixes = self._prefixes.get(prompts)
-        mouth = self._mouth
+        mouth = self._parts.mouth
         return [
             SpeechSequence(
                 request,
@@ -324,18 +229,20 @@ class MgmOmniEngine:
 
     def _labels(self, request: SpeechRequest, accent: str) -> tuple[int, ...]:
         """The sounds of the text, as the voice pronounces them: what steering listens for and the pronouncer says."""
-        if self._reader is None or (self._steering is None and self._pronouncing is None):
+        if self._parts.reader is None or (self._parts.steering is None and self._parts.pronouncing is None):
             return ()
-        return self._reader.labels(request.text, accent, primary_tag(request.language))
+        return self._parts.reader.labels(request.text, accent, primary_tag(request.language))
 
     def _sampling(self, seed: int) -> Sampling:
         names = ("temperature", "top_k", "top_p", "repetition_penalty")
         chosen = {name: getattr(self._options, name) for name in names}
-        return self._mouth.sampling(seed=seed, **{name: value for name, value in chosen.items() if value is not None})
+        return self._parts.mouth.sampling(
+            seed=seed, **{name: value for name, value in chosen.items() if value is not None}
+        )
 
     def _make_sounds(self, finished: Sequence[SpeechSequence]) -> list[Speech]:
         """Codes of finished sequences through flow and vocoder together; smaller batches where memory is short."""
-        detokenizer = self._codec.detokenizer
+        detokenizer = self._parts.codec.detokenizer
         results = [sequence.result or _NOTHING_SAID for sequence in finished]
         codes = [self._codes(sequence) for sequence in finished]
         prompts = [self._settings.heard(self._cast(sequence.request.voice).prompt) for sequence in finished]
@@ -369,12 +276,12 @@ class MgmOmniEngine:
         Raises `EngineError` if the model knows that the take went wrong: at the end, or before any of a whole is heard.
         """
         [sequence] = self._start([request])
-        mouth, entry = self._mouth, sequence.entry
+        mouth, entry = self._parts.mouth, sequence.entry
         prompt = self._settings.heard(self._cast(request.voice).prompt)
-        stream = SpeechStream(self._codec.detokenizer, prompt, request.seed, options)
+        stream = SpeechStream(self._parts.codec.detokenizer, prompt, request.seed, options)
         rows = SoundingRows(mouth.vocabulary, mouth.config.dropped_rows)
         result = _NOTHING_SAID
-        if self._steering is not None or self._pronouncing is not None:
+        if self._parts.steering is not None or self._parts.pronouncing is not None:
             result = self._said(sequence)
             _refuse_failed(result)
             yield from (Waveform(wave.numpy(), CODEC_RATE) for wave in stream.push(self._codes(sequence).tolist()))
@@ -403,14 +310,15 @@ class MgmOmniEngine:
     def _codes(self, sequence: SpeechSequence) -> torch.Tensor:
         """(K,) int64: what becomes sound."""
         rows = (sequence.result or _NOTHING_SAID).rows
-        codes = speech_codes(rows, self._mouth.vocabulary, self._mouth.config.dropped_rows)
-        if self._pronouncing is None:
+        codes = speech_codes(rows, self._parts.mouth.vocabulary, self._parts.mouth.config.dropped_rows)
+        if self._parts.pronouncing is None:
             return codes
-        return self._pronouncing.codes(codes, sequence.labels, self._cast(sequence.request.voice).prompt.speaker)
+        return self._parts.pronouncing.codes(codes, sequence.labels, self._cast(sequence.request.voice).prompt.speaker)
 
     def close(self) -> None:
         """Frees weights and prompts; the engine may be used again and loads them anew."""
-        for name in _LOADED:
+        self._parts = Parts(self.folder, self._options, self._settings, self.utilisation)
+        for name in ("_scheduler", "_scheduler_of_one", "_prefixes"):
             self.__dict__.pop(name, None)
 
 

@@ -22,7 +22,8 @@ from omnitts.audio import Waveform
 from omnitts.engines.brain import AnswerEnd, AnswerOptions, AnswerPiece, BrainOptions, Film, Part, Picture, Recording
 from omnitts.engines.checkpoints import mouths_fetched
 from omnitts.engines.media import read_film, read_picture, read_recording
-from omnitts.engines.mgm_omni import HALF_PRECISION_FROM_BYTES, LentVoice, MgmOmniEngine, open_engine
+from omnitts.engines.mgm_omni import LentVoice, MgmOmniEngine, open_engine
+from omnitts.engines.mgm_omni_parts import HALF_PRECISION_FROM_BYTES
 from omnitts.engines.registry import EngineOptions
 from omnitts.errors import EngineError, InputError, ModelError
 from omnitts.models.codec.features import CODEC_RATE

@@ -70,7 +70,7 @@ def test_opening_loads_no_weights(checkpoint: Path) -> None:
     assert isinstance(engine, Engine)
     assert engine.capabilities.clones
     assert len(engine.revision) == 16
-    assert "_mouth" not in vars(engine)
+    assert "mouth" not in vars(engine._parts)
 
 
 def test_revision_follows_what_decides_the_sound(checkpoint: Path, tmp_path: Path) -> None:
@@ -176,15 +176,15 @@ def test_a_steered_stream_is_the_whole(steered: Path, voice: Voice) -> None:
 
 
 def test_greedy_speech_needs_no_particles(steered: Path) -> None:
-    assert engine_of(steered)._num_particles == USUAL_PARTICLES
-    assert engine_of(steered, temperature=0)._num_particles == 1
-    assert engine_of(steered, top_k=1)._num_particles == 1
+    assert engine_of(steered)._parts.num_particles == USUAL_PARTICLES
+    assert engine_of(steered, temperature=0)._parts.num_particles == 1
+    assert engine_of(steered, top_k=1)._parts.num_particles == 1
 
 
 def test_steering_listens_for_the_voices_own_accent(steered: Path, voice: Voice) -> None:
     engine, heard = engine_of(steered), []
-    assert engine._steering is not None
-    engine._steering.reader.labels = lambda *asked: heard.append(asked) or ()  # type: ignore[method-assign,assignment,func-returns-value]
+    assert engine._parts.steering is not None
+    engine._parts.steering.reader.labels = lambda *asked: heard.append(asked) or ()  # type: ignore[method-assign,assignment,func-returns-value]
     for accent in ("", "British"):
         list(engine.speak([SpeechRequest("k", "Hello.", dataclasses.replace(voice, accent=accent), "en")]))
     assert [asked for asked in heard if asked[0] == "Hello."] == [("Hello.", "en", "en"), ("Hello.", "British", "en")]
@@ -196,8 +196,8 @@ def test_an_accent_that_no_card_names_is_heard(
 ) -> None:
     """The reader spells the recording as one of the accents would say it, and the text is listened for in that one."""
     engine = engine_of(steered)
-    assert engine._reader is not None
-    reader, heard = engine._reader, []
+    assert engine._parts.reader is not None
+    reader, heard = engine._parts.reader, []
 
     def labels(text: str, own: str, language: str = "") -> tuple[int, ...]:
         heard.append((text, own))
@@ -272,6 +272,16 @@ def test_a_pronouncer_of_other_voices_is_refused(pronounced: Path, tmp_path: Pat
     random_pronouncer(TextReader.open(folder / CODEC_DIR / READER), 5).save(folder / CODEC_DIR / PRONOUNCER)
     with pytest.raises(ModelError, match="voices of 5 numbers"):
         speak_all(engine_of(folder), voice)
+
+
+def test_a_pronouncer_without_its_reader_is_told_before_anything_is_loaded(pronounced: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "deaf"
+    shutil.copytree(pronounced, folder)
+    (folder / CODEC_DIR / READER).unlink()
+    with pytest.raises(ModelError, match=f"{PRONOUNCER} needs {READER}") as caught:
+        open_engine("mgm-omni", EngineOptions(model=str(folder), device="cpu"))
+    assert "pronouncer" in (caught.value.hint or "")
+    open_engine("mgm-omni", EngineOptions(model=str(folder), device="cpu", extra={"pronouncer": "off"}))
 
 
 def _stream_until_failure(engine: MgmOmniEngine, request: SpeechRequest) -> list[Waveform]:
@@ -372,7 +382,7 @@ def test_close_frees_and_the_engine_works_again(checkpoint: Path, voice: Voice) 
     engine = engine_of(checkpoint)
     [before] = engine.speak([SpeechRequest("k", "Hello.", voice)])
     engine.close()
-    assert "_mouth" not in vars(engine)
+    assert "mouth" not in vars(engine._parts)
     [after] = engine.speak([SpeechRequest("k", "Hello.", voice)])
     np.testing.assert_array_equal(before.waveform.samples, after.waveform.samples)
 
@@ -388,7 +398,7 @@ def test_sound_goes_on_in_smaller_batches_when_memory_is_short(
 ) -> None:
     usual = speak_all(engine_of(checkpoint), voice)
     engine = engine_of(checkpoint)
-    detokenizer = engine._codec.detokenizer
+    detokenizer = engine._parts.codec.detokenizer
     speak, asked = detokenizer.speak, []
 
     def short_of_memory(*args: object, max_batch_frames: int) -> object:
