@@ -46,49 +46,45 @@ class PronouncedClip:
 
 
 class PronouncerStage:
-    """The loop's view of the pronouncer. ``clips`` without an entry are left out; ``held_back`` are places of clips."""
+    """The loop's view of the pronouncer."""
 
     name = STAGE
 
     def __init__(
         self,
-        clips: Sequence[PronouncedClip | None],
-        held_back: Sequence[int],
+        learnt: Sequence[PronouncedClip],
+        held_back: Sequence[PronouncedClip],
         reader: TextReader,
         sizes: PronouncerSizes,
         recipe: PronouncerRecipe,
         seed: int,
     ) -> None:
-        self._clips, self._recipe, self._seed = clips, recipe, seed
+        self._clips, self._num_learnt, self._recipe, self._seed = [*learnt, *held_back], len(learnt), recipe, seed
         self._spelling = SpellingLoss(reader.codes)
-        held = set(held_back)
-        known = [place for place, clip in enumerate(clips) if clip is not None]
-        self._learnt = [place for place in known if place not in held]
-        self._held_back = [place for place in known if place in held]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.pronouncer = Pronouncer(sizes, recipe.dropout)
-        self._of_speaker: dict[str, list[int]] = defaultdict(list)
-        for place in self._learnt:
-            self._of_speaker[self._clip(place).speaker].append(place)
+        self._voices: dict[str, list[Tensor]] = defaultdict(list)
+        for clip in learnt:
+            self._voices[clip.speaker].append(clip.voice)
         self.networks: nn.Module = nn.ModuleDict({"pronouncer": self.pronouncer})
-        self.facts: dict[str, Any] = {"width": sizes.width, "blocks": sizes.blocks, "clips": len(known)}
+        self.facts: dict[str, Any] = {"width": sizes.width, "blocks": sizes.blocks, "clips": len(self._clips)}
 
     def batches(self, epoch: int) -> list[Batch]:
-        share = self._recipe.speaker_share
-        spread = balanced(self._learnt, self._seconds, lambda i: self._clip(i).speaker, share, self._seed, epoch)
-        batch_s = self._recipe.plan.batch_s
-        return list(batches_of(spread, self._cropped_seconds, batch_s, self._seed, epoch))
+        share, learnt = self._recipe.speaker_share, range(self._num_learnt)
+        spread = balanced(learnt, self._seconds, lambda place: self._clips[place].speaker, share, self._seed, epoch)
+        return list(batches_of(spread, self._cropped_seconds, self._recipe.plan.batch_s, self._seed, epoch))
 
     def validation(self) -> list[Batch]:
-        return list(batches_of(self._held_back, self._seconds, self._recipe.plan.batch_s, 0, 0))
+        held_back = range(self._num_learnt, len(self._clips))
+        return list(batches_of(held_back, self._seconds, self._recipe.plan.batch_s, 0, 0))
 
     def losses(self, batch: Batch, step: int) -> Losses:
         """``right``: share of the codes guessed. ``spelling``: CTC per label of what drawn codes spell; held back it is
         that of the likeliest codes, and ``misread`` the share of labels that the reader gets wrong in them.
         """
         device = self.pronouncer.last.weight.device
-        clips = [self._clip(place) for place in batch]
+        clips = [self._clips[place] for place in batch]
         crops = [_crop(clip, *self._span(len(clip.codes))) for clip in clips]
         lengths = sent([len(codes) for codes, _ in crops], device)
         rows = [(codes, sounds.labels, sounds.ages) for codes, sounds in crops]
@@ -103,8 +99,8 @@ class PronouncerStage:
         logits_there, wanted = (part.flatten(0, 1).index_select(0, places) for part in (logits, codes[..., None]))
         loss = F.cross_entropy(logits_there.float(), wanted[:, 0])
         losses = {"loss": loss, "right": (logits_there.argmax(-1) == wanted[:, 0]).float().mean().detach()}
-        if self._recipe.spelling_weight or not self.pronouncer.training:
-            told = _stretches([sounds for _, sounds in crops], codes.shape[1])
+        told = _stretches([sounds for _, sounds in crops], codes.shape[1])
+        if told.num_labels and (self._recipe.spelling_weight or not self.pronouncer.training):
             spelt = self._spelling(logits.flatten(0, 1)[:, None], told, draws=self.pronouncer.training)
             losses |= spelt | {"loss": loss + self._recipe.spelling_weight * spelt["spelling"]}
         return losses
@@ -119,18 +115,13 @@ class PronouncerStage:
 
     def _voice(self, clip: PronouncedClip) -> Tensor:
         """In training any clip's of the speaker, as when it speaks: a clip's own vector would tell which clip it is."""
-        others = self._of_speaker.get(clip.speaker, [])
-        if not self.pronouncer.training or not others:
+        voices = self._voices.get(clip.speaker, [])
+        if not self.pronouncer.training or not voices:
             return clip.voice
-        return self._clip(others[int(torch.randint(len(others), ()))]).voice
-
-    def _clip(self, place: int) -> PronouncedClip:
-        clip = self._clips[place]
-        assert clip is not None
-        return clip
+        return voices[int(torch.randint(len(voices), ()))]
 
     def _seconds(self, place: int) -> float:
-        return len(self._clip(place).codes) * CODE_S
+        return len(self._clips[place].codes) * CODE_S
 
     def _cropped_seconds(self, place: int) -> float:
         return min(self._seconds(place), self._recipe.longest_s)
@@ -152,28 +143,21 @@ def _stretches(sounds: Sequence[TimedSounds], width: int) -> Stretches:
 
 
 def train_pronouncer(run: RunFolder, *, device: str = "cpu", steps: int | None = None, workers: int = 0) -> None:
-    """The whole stage. Raises `InputError` when the tokenizer or the speaker encoder is not finished, or the tokenizer
-    left no spelling reader.
+    """The whole stage; utterances whose sounds do not fit into their codes take no part. Raises `InputError` when the
+    tokenizer or the speaker encoder is not finished, or the tokenizer left no spelling reader.
     """
     recipe, corpus = run.recipe(), CorpusStore(run.corpus)
     codes, voices = read_codes(run, corpus), torch.from_numpy(read_vectors(run, corpus))
     reader = TextReader.open(run.need(TOKENIZER_STAGE, READER))
     labels = corpus_labels(reader, corpus, workers)
     timed = timed_sounds(reader, corpus, codes, labels, workers)
-    clips = [
-        None
-        if sounds is None
-        else PronouncedClip(
-            item.speaker,
-            torch.from_numpy(codes[item.offset : item.offset + item.num_codes].astype(np.int64)),
-            sounds,
-            voice,
-        )
-        for item, sounds, voice in zip(corpus.utterances, timed, voices, strict=True)
-    ]
-    stage = PronouncerStage(
-        clips, corpus.validation(), reader, sizes_of(recipe, reader), recipe.pronouncer, recipe.seed
-    )
+    learnt: list[PronouncedClip] = []
+    held_back: list[PronouncedClip] = []
+    for item, sounds, voice in zip(corpus.utterances, timed, voices, strict=True):
+        if sounds is not None:
+            own = torch.from_numpy(codes[item.offset : item.offset + item.num_codes].astype(np.int64))
+            (held_back if item.held_back else learnt).append(PronouncedClip(item.speaker, own, sounds, voice))
+    stage = PronouncerStage(learnt, held_back, reader, sizes_of(recipe, reader), recipe.pronouncer, recipe.seed)
     train(stage, recipe.pronouncer.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)
 
 

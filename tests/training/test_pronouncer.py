@@ -25,16 +25,18 @@ def clip(speaker: str, labels: list[int], length: int = 4) -> PronouncedClip:
     return PronouncedClip(speaker, codes, sounds, VOICES[speaker])
 
 
-def stage(clips: list[PronouncedClip | None], held_back: list[int], spelling_weight: float = 0.0) -> PronouncerStage:
+def stage(
+    learnt: list[PronouncedClip], held_back: list[PronouncedClip], spelling_weight: float = 0.0
+) -> PronouncerStage:
     recipe = find_recipe("toy")
     reader = random_text_reader()
     own = replace(recipe.pronouncer, spelling_weight=spelling_weight)
-    return PronouncerStage(clips, held_back, reader, sizes_of(recipe, reader), own, 0)
+    return PronouncerStage(learnt, held_back, reader, sizes_of(recipe, reader), own, 0)
 
 
 def test_it_learns_sounds_and_voices() -> None:
     rng = np.random.default_rng(0)
-    clips: list[PronouncedClip | None] = [
+    clips: list[PronouncedClip] = [
         clip(speaker, rng.integers(1, 9, 10).tolist()) for speaker in VOICES for _ in range(8)
     ]
     learning = stage(clips, [])
@@ -53,17 +55,25 @@ def test_it_learns_sounds_and_voices() -> None:
     assert learning.pronouncer.pronounced(new.sounds, other.voice).tolist() == other.codes.tolist()
 
 
-def test_clips_without_times_and_held_back_ones_are_not_learnt_from() -> None:
-    clips = [clip("low", [1, 2, 3]), None, clip("high", [2, 3, 4]), clip("low", [4, 4])]
-    learning = stage(clips, [2])
-    assert sorted(place for batch in learning.batches(0) for place in batch) == [0, 3]
+def test_held_back_clips_are_not_learnt_from() -> None:
+    learning = stage([clip("low", [1, 2, 3]), clip("low", [4, 4])], [clip("high", [2, 3, 4])])
+    assert sorted(place for batch in learning.batches(0) for place in batch) == [0, 1]
     assert learning.validation() == [[2]]
+
+
+def test_a_batch_of_silence_has_nothing_to_spell() -> None:
+    """A stretch in which no sound begins; other tests have stretches in which some do."""
+    learning = stage([clip("low", [3], length=200)], [], spelling_weight=1.0)
+    torch.manual_seed(0)
+    losses = [learning.losses([0], step) for step in range(4)]
+    assert all(torch.isfinite(found["loss"]) for found in losses)
+    assert not all("spelling" in found for found in losses)
 
 
 def test_held_back_clips_are_whole() -> None:
     """Twice the same figures, and those of a clip that is longer than what a step learns from."""
     long = clip("low", list(range(1, 27)) * 2)
-    learning = stage([long], [0])
+    learning = stage([], [long])
     learning.networks.eval().requires_grad_(False)
     first, second = ({name: float(value) for name, value in learning.losses([0], -1).items()} for _ in range(2))
     assert first == second
@@ -88,7 +98,7 @@ def test_a_step_learns_from_stretches_of_a_clip() -> None:
 
 
 def test_what_it_spells_counts_where_the_recipe_says_so() -> None:
-    clips: list[PronouncedClip | None] = [clip("low", [1, 2, 3, 4]), clip("high", [2, 6])]
+    clips: list[PronouncedClip] = [clip("low", [1, 2, 3, 4]), clip("high", [2, 6])]
     plain, spelt = stage(clips, []), stage(clips, [], spelling_weight=0.5)
     spelt.networks.load_state_dict(plain.networks.state_dict())
     torch.manual_seed(0)
