@@ -13,6 +13,7 @@ import pytest
 from omnitts.audio import Waveform, save
 from omnitts.engines.base import Engine, Speech, SpeechRequest
 from omnitts.engines.mgm_omni import MgmOmniEngine
+from omnitts.engines.mgm_omni_parts import Parts
 from omnitts.engines.mgm_omni_settings import USUAL_PARTICLES
 from omnitts.engines.registry import EngineOptions, open_engine
 from omnitts.errors import EngineError, ModelError, UsageError, VoiceError
@@ -306,7 +307,7 @@ def test_the_voice_prompt_is_stored_once_in_the_voice_folder(
     [stored] = folder.glob("prompt-*.safetensors")
 
     second = engine_of(checkpoint)
-    monkeypatch.setattr(MgmOmniEngine, "_listen", lambda *_: pytest.fail("the clip was heard again"))
+    monkeypatch.setattr(Parts, "_listen", lambda *_: pytest.fail("the clip was heard again"))
     second.prepare(voice)
     stored.write_bytes(b"damaged")
     monkeypatch.undo()
@@ -325,7 +326,7 @@ def test_what_a_codec_learns_of_a_voice_is_stored_with_it(
     first = engine_of(folder)
     learnt = first._cast(voice).prompt.adaptation
     assert learnt is not None
-    monkeypatch.setattr(MgmOmniEngine, "_listen", lambda *_: pytest.fail("the clip was heard again"))
+    monkeypatch.setattr(Parts, "_listen", lambda *_: pytest.fail("the clip was heard again"))
     stored = engine_of(folder)._cast(voice).prompt.adaptation
     assert stored is not None
     for name in ("matrix", "made", "wanted", "loud"):

@@ -21,7 +21,7 @@ from omnitts.models.codec.prompt import VoicePrompt
 from omnitts.models.codec.source import HarmonicSource, SourceDraws
 from omnitts.training.average_voice import open_mel_reader
 from omnitts.training.codec_settings import hift_config_of
-from omnitts.training.flow import FlowStage, conditions, matching_losses, new_flow, velocity
+from omnitts.training.flow import FlowStage, Matching, conditions, matching_losses, new_flow, velocity
 from omnitts.training.recipe import TOY
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import read_vectors
@@ -109,10 +109,10 @@ def test_behind_its_prompt_a_row_may_hear_the_pronouncer(
     heard: list[Tensor] = []
     prompts: list[int] = []
 
-    def remembered(flow: Flow, ids: Tensor, lengths: list[int], *rest: Any, **more: Any) -> tuple[Tensor, Tensor]:
+    def remembered(flow: Flow, ids: Tensor, lengths: list[int], *rest: Any, **more: Any) -> Matching:
         heard.extend(row[:length] for row, length in zip(ids, lengths, strict=True))
         prompts.extend(frames // 2 for frames in more["prompt_frames"])
-        return torch.zeros(()), torch.zeros(())
+        return Matching(torch.zeros(()), torch.zeros(()), torch.zeros(()))
 
     monkeypatch.setattr("omnitts.training.flow.matching_losses", remembered)
     torch.manual_seed(0)
