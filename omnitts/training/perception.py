@@ -14,12 +14,10 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
-from rapidfuzz.distance import Levenshtein
 from torch import Tensor, nn
 
 from omnitts.models.reading.conv_stack import ConvStack, inside_mask
-from omnitts.models.reading.labels import unblank
-from omnitts.models.reading.text_reader import READER, TextReader
+from omnitts.models.reading.text_reader import READER, TextReader, num_wrong
 from omnitts.training.batching import balanced, batches_of
 from omnitts.training.loop import Losses, train
 from omnitts.training.preparing import Batch
@@ -124,17 +122,12 @@ class PerceptionStage:
         off = (1 - (voice.float() * self._voices[sent(list(batch), self._voices.device)].to(device)).sum(-1)).mean()
         losses = {"loss": sounds + _VOICE_WEIGHT * off, "sounds": sounds, "voice": off}
         if not self.perception.training:
-            losses["misread"] = torch.tensor(_share_misread(read, lengths, labels))
+            rows = zip(read, lengths, labels, strict=True)
+            losses["misread"] = torch.tensor(sum(num_wrong(row[:length], own) for row, length, own in rows) / len(told))
         return losses
 
     def _seconds(self, index: int) -> float:
         return self._corpus.utterances[index].seconds
-
-
-def _share_misread(read: Tensor, lengths: Sequence[int], labels: Sequence[tuple[int, ...]]) -> float:
-    rows = zip(read.argmax(-1).tolist(), lengths, labels, strict=True)
-    wrong = sum(Levenshtein.distance(unblank(row[:length]), own) for row, length, own in rows)
-    return wrong / sum(map(len, labels))
 
 
 def trained_perception(run: RunFolder, corpus: CorpusStore, voices: FloatTable, *, workers: int = 0) -> Perception:

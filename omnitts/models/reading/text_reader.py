@@ -91,16 +91,12 @@ class TextReader:
         """(L,) the codes at which the labels begin; None when they do not fit into the codes, or are none."""
         return label_times(self._read(codes).cpu().numpy(), labels)
 
-    def num_misread(self, codes: Sequence[int], labels: Sequence[int]) -> int:
-        """How many labels the reader gets wrong in codes (at least one)."""
-        return _num_wrong(self._read(codes), labels)
-
     def spelling(self, codes: Sequence[int], labels: Sequence[int]) -> Spelling:
         """How well codes (at least one) spell labels (at least one). The loss is infinite for too few codes."""
         read = self._read(codes)
         lengths = torch.tensor([len(codes)]), torch.tensor([len(labels)])
         loss = F.ctc_loss(read[:, None].cpu(), torch.tensor([labels]), *lengths, reduction="sum")
-        return Spelling(float(loss), _num_wrong(read, labels) / len(labels))
+        return Spelling(float(loss), num_wrong(read, labels) / len(labels))
 
     @torch.no_grad()
     def _read(self, codes: Sequence[int]) -> Tensor:
@@ -109,5 +105,6 @@ class TextReader:
         return self.codes.read(torch.tensor([codes], device=device))[0].log_softmax(-1)
 
 
-def _num_wrong(read: Tensor, labels: Sequence[int]) -> int:
+def num_wrong(read: Tensor, labels: Sequence[int]) -> int:
+    """How many of the labels are read wrong in (K, V) scores, read greedily."""
     return Levenshtein.distance(unblank(read.argmax(-1).tolist()), labels)
