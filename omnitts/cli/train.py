@@ -195,6 +195,23 @@ def pronouncer(
     train_pronouncer(run_folder, device=device, steps=steps, workers=workers)
 
 
+@app.command("durations")
+def durations(
+    run: RunArgument,
+    steps: StepsOption = None,
+    device: TrainDeviceOption = "cpu",
+    threads: ThreadsOption = 0,
+    workers: WorkersOption = 0,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train the duration model: how long sounds last, by which the pronouncer's are timed."""
+    run_folder = _open(run, threads)
+    from omnitts.training.durations import train_durations
+
+    train_durations(run_folder, device=device, steps=steps, workers=workers)
+
+
 @app.command("takes")
 def takes(
     run: RunArgument,

@@ -47,6 +47,7 @@ from omnitts.models.mgm_omni.speech_rows import speech_codes
 from omnitts.models.mgm_omni.speech_slots import Entry, SpeechSlots
 from omnitts.models.mgm_omni.text_feed import NARRATION, Failure
 from omnitts.models.mgm_omni.text_form import TextForm
+from omnitts.models.reading.labels import Sounds
 from omnitts.types import Voice
 from omnitts.utilisation import Utilisation
 
@@ -220,18 +221,18 @@ class MgmOmniEngine:
                     sampling=self._sampling(request.seed),
                     row_limit=DEFAULT_MAX_ROWS + NARRATION.extra_rows,
                 ),
-                self._labels(request, accent),
+                self._sounds(request, accent),
             )
             for request, accent in (
                 (request, voice.accent or request.language) for request, voice in zip(requests, cast, strict=True)
             )
         ]
 
-    def _labels(self, request: SpeechRequest, accent: str) -> tuple[int, ...]:
+    def _sounds(self, request: SpeechRequest, accent: str) -> Sounds:
         """The sounds of the text, as the voice pronounces them: what steering listens for and the pronouncer says."""
         if self._parts.reader is None or (self._parts.steering is None and self._parts.pronouncing is None):
-            return ()
-        return self._parts.reader.labels(request.text, accent, primary_tag(request.language))
+            return Sounds()
+        return self._parts.reader.sounds(request.text, accent, primary_tag(request.language))
 
     def _sampling(self, seed: int) -> Sampling:
         names = ("temperature", "top_k", "top_p", "repetition_penalty")
@@ -313,7 +314,7 @@ class MgmOmniEngine:
         codes = speech_codes(rows, self._parts.mouth.vocabulary, self._parts.mouth.config.dropped_rows)
         if self._parts.pronouncing is None:
             return codes
-        return self._parts.pronouncing.codes(codes, sequence.labels, self._cast(sequence.request.voice).prompt.speaker)
+        return self._parts.pronouncing.codes(codes, sequence.sounds, self._cast(sequence.request.voice).prompt.speaker)
 
     def close(self) -> None:
         """Frees weights and prompts; the engine may be used again and loads them anew."""

@@ -1,7 +1,8 @@
 """What the engine `mgm-omni` opens of a checkpoint folder: each part when it is first wanted, and once.
 
 A folder and the user's options in; mouth and codec, and what a checkpoint may bring beside them, out: the spelling
-reader that steers, the pronouncer that says its sounds. Speaks nothing itself.
+reader that steers, the pronouncer that says its sounds, the duration model that helps to time them. Speaks nothing
+itself.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class Parts:
         if not self.has_pronouncer or self.reader is None:
             return None
         voice_size = self.codec.detokenizer.flow.config.speaker_size
-        return Pronouncing.open(self._codec_folder / PRONOUNCER, self.reader, voice_size)
+        return Pronouncing.open(self._codec_folder, self.reader, voice_size)
 
     @cached_property
     def casting(self) -> Casting:

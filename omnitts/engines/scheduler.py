@@ -145,7 +145,7 @@ class Scheduler:
         entry, slots = sequence.entry, self._slots_of(place)
         if self._steering is None:
             return [(slot, entry) for slot in slots]
-        sequence.particles = self._steering.begin(sequence.labels, entry.sampling.seed)
+        sequence.particles = self._steering.begin(sequence.sounds.labels, entry.sampling.seed)
         samplings = self._steering.samplings(entry.sampling)
         return [(slot, replace(entry, sampling=own)) for slot, own in zip(slots, samplings, strict=True)]
 

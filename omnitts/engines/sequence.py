@@ -9,20 +9,21 @@ from omnitts.engines.base import SpeechRequest
 from omnitts.engines.steering import Particles
 from omnitts.models.mgm_omni.generate import SpeechResult
 from omnitts.models.mgm_omni.speech_slots import Entry
+from omnitts.models.reading.labels import Sounds
 
 
 @dataclass(eq=False)
 class Sequence:
     """What is spoken, for whom, and how far it is.
 
-    ``labels``: of its text's sounds, where speech is steered or pronounced; ``misread``: share of them that the reader
+    ``sounds``: of its text, where speech is steered or pronounced; ``misread``: share of them that the reader
     got wrong in the result. ``compute_s``: its part of the steps it took part in. ``num_rows``: rows since it entered
     its slots, at most one more than it has really made.
     """
 
     request: SpeechRequest
     entry: Entry
-    labels: tuple[int, ...] = ()
+    sounds: Sounds = field(default_factory=Sounds)
     result: SpeechResult | None = None
     misread: float = 0.0
     compute_s: float = 0.0

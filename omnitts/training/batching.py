@@ -12,7 +12,7 @@ _JITTER: Final = 0.08  # lengths are sorted after being changed by up to this sh
 
 def batches_of(
     indices: Sequence[int], seconds: Callable[[int], float], batch_s: float, seed: int, epoch: int
-) -> list[list[int]]:
+) -> list[Sequence[int]]:
     """Every index once, in batches of at most ``batch_s`` seconds once padded (or of one utterance), shuffled."""
     rng = random.Random(f"{seed} {epoch}")
     order = sorted(indices, key=lambda index: seconds(index) * (1 + rng.uniform(-_JITTER, _JITTER)))
@@ -25,7 +25,7 @@ def batches_of(
             longest_s = seconds(index)
         batches[-1].append(index)
     rng.shuffle(batches)
-    return batches
+    return list(batches)
 
 
 def balanced(
@@ -51,6 +51,20 @@ def balanced(
     if len(spoken_s) == 1:
         return list(indices)
     return [index for index in indices if kept[speaker(index)] >= 1 or rng.random() < kept[speaker(index)]]
+
+
+def balanced_batches(
+    indices: Sequence[int],
+    seconds: Callable[[int], float],
+    speaker: Callable[[int], str],
+    share: float,
+    batch_s: float,
+    seed: int,
+    epoch: int,
+) -> list[Sequence[int]]:
+    """The batches of one pass over what `balanced` leaves of the indices."""
+    kept = balanced(indices, seconds, speaker, share, seed, epoch)
+    return batches_of(kept, seconds, batch_s, seed, epoch)
 
 
 def mixed(

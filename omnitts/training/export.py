@@ -25,6 +25,8 @@ from omnitts.models.codec.loading import FLOW, HIFT, SETTINGS, SPEAKER, TOKENIZE
 from omnitts.models.layout import CODEC_DIR, model_files
 from omnitts.models.manifest import Manifest, sha256_of, write_manifest
 from omnitts.models.mgm_omni.checkpoint import load_mouth
+from omnitts.models.reading.durations import DURATIONS
+from omnitts.models.reading.durations import STAGE as DURATIONS_STAGE
 from omnitts.models.reading.pronouncer import PRONOUNCER
 from omnitts.models.reading.pronouncer import STAGE as PRONOUNCER_STAGE
 from omnitts.models.reading.text_reader import READER, TextReader
@@ -32,6 +34,7 @@ from omnitts.models.weights import dtype_by_name
 from omnitts.training.average_voice import MEL_READER
 from omnitts.training.checkpoint import CHECKPOINT, START, load_weights, trained_weights
 from omnitts.training.codec_settings import flow_settings, hift_config_of, settings_text, vocoder_settings
+from omnitts.training.durations import trained_durations
 from omnitts.training.flow import STAGE as FLOW_STAGE
 from omnitts.training.flow import new_flow
 from omnitts.training.model_card import model_card
@@ -60,8 +63,8 @@ _SAMPLING: Final = {"do_sample": True, "temperature": 0.3, "top_k": 50}
 def export_model(
     run: RunFolder, out: Path, *, dtype: str = "bf16", unfinished: bool = False, about: Path | None = None
 ) -> None:
-    """Writes the checkpoint folder ``out``; a folder of that name must not hold anything else. A pronouncer comes along
-    where the run has one.
+    """Writes the checkpoint folder ``out``; a folder of that name must not hold anything else. A pronouncer
+    and a duration model come along where the run has them.
 
     ``dtype`` is that of the speech LM's file; flow and vocoder are stored as float16 (their loaders compute in
     float32). ``unfinished``: leave out what is not trained yet; such a folder cannot speak, but another run can start
@@ -174,6 +177,11 @@ def _write_pronouncer(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
     return _step(run.root / PRONOUNCER_STAGE / CHECKPOINT)
 
 
+def _write_durations(run: RunFolder, folder: Path, dtype: torch.dtype) -> int:
+    trained_durations(run).save(folder / CODEC_DIR / DURATIONS)
+    return _step(run.root / DURATIONS_STAGE / CHECKPOINT)
+
+
 _PARTS: Final[dict[str, Callable[[RunFolder, Path, torch.dtype], int]]] = {
     TOKENIZER_STAGE: _write_tokenizer,
     SPEAKER_STAGE: _write_speaker,
@@ -182,10 +190,11 @@ _PARTS: Final[dict[str, Callable[[RunFolder, Path, torch.dtype], int]]] = {
     VOCODER_STAGE: _write_vocoder,
     LM_STAGE: _write_mouth,
     PRONOUNCER_STAGE: _write_pronouncer,
+    DURATIONS_STAGE: _write_durations,
 }
 """Writes a stage's part of the folder and tells how many steps it was trained here."""
 _PRODUCTS: Final = {TOKENIZER_STAGE: (TOKENIZER,), SPEAKER_STAGE: (SPEAKER,), TEXT_STAGE: TEXT_FILES}
-_OPTIONAL: Final = frozenset({PRONOUNCER_STAGE})  # what published checkpoints do without
+_OPTIONAL: Final = frozenset({PRONOUNCER_STAGE, DURATIONS_STAGE})  # what published checkpoints do without
 
 
 def _write_settings(run: RunFolder, folder: Path) -> None:

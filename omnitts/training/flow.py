@@ -26,7 +26,7 @@ from omnitts.models.codec.flow import Flow
 from omnitts.models.reading.code_reader import CodeReader
 from omnitts.models.reading.conv_stack import inside_mask
 from omnitts.training.average_voice import average_mel, open_mel_reader
-from omnitts.training.batching import balanced, batches_of
+from omnitts.training.batching import balanced_batches, batches_of
 from omnitts.training.codec_settings import flow_config_of
 from omnitts.training.flow_start import begin_near_straight
 from omnitts.training.loop import Losses, train
@@ -97,17 +97,13 @@ class FlowStage:
         self.facts: dict[str, Any] = {"codes": int(codes.astype(np.int64).sum()), "channels": recipe.flow.channels}
 
     def batches(self, epoch: int) -> list[Batch]:
-        utterances, share = self._corpus.utterances, self._recipe.speaker_share
-        learnt = balanced(
-            self._corpus.training(), self._seconds, lambda i: utterances[i].speaker, share, self._seed, epoch
+        learnt, recipe = self._corpus.training(), self._recipe
+        return balanced_batches(
+            learnt, self._seconds, self._speaker, recipe.speaker_share, recipe.plan.batch_s, self._seed, epoch
         )
-        return self._batches(learnt, self._seed, epoch)
 
     def validation(self) -> list[Batch]:
-        return self._batches(self._corpus.validation(), 0, 0)
-
-    def _batches(self, indices: list[int], seed: int, epoch: int) -> list[Batch]:
-        return list(batches_of(indices, self._seconds, self._recipe.plan.batch_s, seed, epoch))
+        return batches_of(self._corpus.validation(), self._seconds, self._recipe.plan.batch_s, 0, 0)
 
     def losses(self, batch: Batch, step: int) -> Losses:
         device = self.flow.encoder_proj.weight.device
@@ -141,8 +137,9 @@ class FlowStage:
                 inside_mask(sent(part, device), width) for part in ([2 * n for n in lengths], prompt_frames)
             )
             judged = inside * (1 - given) * has_condition[:, None, None]
-            losses["heard"] = self._perception.distance(found.guessed, mel, inside, judged)
-            losses["loss"] = loss + self._recipe.perception_weight * losses["heard"]
+            heard, voice = self._perception.distances(found.guessed, mel, inside, judged)
+            judgement = self._recipe.perception_weight * heard + self._recipe.voice_weight * voice
+            losses |= {"heard": heard, "voice": voice, "loss": loss + judgement}
         return losses
 
     def _ids(self, rows: list[_Row]) -> Tensor:
@@ -186,6 +183,9 @@ class FlowStage:
 
     def _seconds(self, index: int) -> float:
         return min(self._recipe.longest_s, self._corpus.utterances[index].seconds)
+
+    def _speaker(self, index: int) -> str:
+        return self._corpus.utterances[index].speaker
 
 
 def new_flow(recipe: Recipe) -> Flow:
@@ -283,7 +283,7 @@ def train_flow(run: RunFolder, *, device: str = "cpu", steps: int | None = None,
     reader = open_mel_reader(run.stage(TOKENIZER_STAGE), recipe.tokenizer) if prior == AVERAGE_VOICE else None
     codes, voices = read_codes(run, corpus), read_vectors(run, corpus)
     pronounced = pronounced_codes(run, corpus, codes, voices, workers) if recipe.flow.pronounced_share else None
-    judges = recipe.flow.perception_weight
+    judges = recipe.flow.perception_weight or recipe.flow.voice_weight
     perception = trained_perception(run, corpus, voices, workers=workers) if judges else None
     stage = FlowStage(corpus, codes, voices, recipe, reader, pronounced, perception)
     train(stage, recipe.flow.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)

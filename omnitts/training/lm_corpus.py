@@ -15,7 +15,7 @@ from omnitts.models.mgm_omni.vocabulary import SpeechVocabulary
 from omnitts.models.reading.forced_alignment import FloatRow
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.lm_data import LmData, LmUtterance
-from omnitts.training.reading import WordTimes, corpus_labels, text_times
+from omnitts.training.reading import WordTimes, corpus_sounds, text_times
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import read_vectors
 from omnitts.training.speech_lm import open_language, prepare_text, spoken, text_form
@@ -64,7 +64,7 @@ def open_lm_corpus(
     labels: list[tuple[int, ...]] = [()] * len(texts)
     if for_takes or sizes.spelling_weight or sizes.takes_share:
         reader = TextReader.open(run.need(TOKENIZER_STAGE, READER))
-        labels = corpus_labels(reader, corpus, workers)
+        labels = [sounds.labels for sounds in corpus_sounds(reader, corpus, workers)]
     utterances = [
         LmUtterance(
             text,

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from omnitts.models.reading.conv_stack import ConvStack, inside_mask
 from omnitts.models.reading.text_reader import READER, TextReader, num_wrong
-from omnitts.training.batching import balanced, batches_of
+from omnitts.training.batching import balanced_batches, batches_of
 from omnitts.training.loop import Losses, train
 from omnitts.training.preparing import Batch
-from omnitts.training.reading import corpus_labels
+from omnitts.training.reading import corpus_sounds
 from omnitts.training.recipe import PerceptionRecipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import FloatTable
@@ -55,15 +55,27 @@ class Perception(nn.Module):
     def forward(self, mel: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         """(B, F, V) label logits and (B, E) the direction of each row's voice."""
         heard = self.dropout(self.heard(mel, inside))
-        mean = (heard * inside).sum(dim=1) / inside.sum(dim=1)
-        return self.sounds(heard), F.normalize(self.voice(mean), dim=-1)
+        return self.sounds(heard), self._voice_of(heard, inside)
 
-    def distance(self, made: Tensor, meant: Tensor, inside: Tensor, judged: Tensor) -> Tensor:
-        """Mean squared difference of what is heard in two mels (B, F, M), over the ``judged`` (B, F, 1) frames."""
+    def distances(self, made: Tensor, meant: Tensor, inside: Tensor, judged: Tensor) -> tuple[Tensor, Tensor]:
+        """Between two mels (B, F, M), over the ``judged`` (B, F, 1) frames: the mean squared difference of what is
+        heard, and 1 - the cosine of the voices, meant over the rows that have such frames.
+        """
         with torch.no_grad():
             wanted = self.heard(meant, inside)
-        off = (self.heard(made, inside) - wanted).square().mean(dim=-1, keepdim=True)
-        return (off * judged).sum() / judged.sum().clamp(min=1)
+            wanted_voice = self._voice_of(wanted, judged)
+        heard = self.heard(made, inside)
+        off = (heard - wanted).square().mean(dim=-1, keepdim=True)
+        voice_off = 1 - (self._voice_of(heard, judged) * wanted_voice).sum(dim=-1)  # (B,)
+        has_any = judged.amax(dim=(1, 2))
+        return (off * judged).sum() / judged.sum().clamp(min=1), (voice_off * has_any).sum() / has_any.sum().clamp(
+            min=1
+        )
+
+    def _voice_of(self, heard: Tensor, counted: Tensor) -> Tensor:
+        """(B, E) the direction of the voice in the ``counted`` (B, F, 1) frames of what is heard (B, F, W)."""
+        mean = (heard * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+        return F.normalize(self.voice(mean), dim=-1)
 
 
 class PerceptionStage:
@@ -89,18 +101,16 @@ class PerceptionStage:
         self.facts: dict[str, Any] = {"width": recipe.width, "blocks": recipe.blocks, "labels": num_labels}
 
     def batches(self, epoch: int) -> list[Batch]:
-        utterances, share = self._corpus.utterances, self._recipe.speaker_share
-        learnt = balanced(
-            self._corpus.training(), self._seconds, lambda i: utterances[i].speaker, share, self._seed, epoch
+        learnt, recipe = self._labelled(self._corpus.training()), self._recipe
+        return balanced_batches(
+            learnt, self._seconds, self._speaker, recipe.speaker_share, recipe.plan.batch_s, self._seed, epoch
         )
-        return self._batches(learnt, self._seed, epoch)
 
     def validation(self) -> list[Batch]:
-        return self._batches(self._corpus.validation(), 0, 0)
+        return batches_of(self._labelled(self._corpus.validation()), self._seconds, self._recipe.plan.batch_s, 0, 0)
 
-    def _batches(self, indices: list[int], seed: int, epoch: int) -> list[Batch]:
-        labelled = [index for index in indices if self._labels[index]]
-        return list(batches_of(labelled, self._seconds, self._recipe.plan.batch_s, seed, epoch))
+    def _labelled(self, indices: list[int]) -> list[int]:
+        return [index for index in indices if self._labels[index]]
 
     def losses(self, batch: Batch, step: int) -> Losses:
         """``sounds``: CTC per label. ``voice``: 1 - cosine. Held back also ``misread``, the share of wrong labels."""
@@ -129,11 +139,14 @@ class PerceptionStage:
     def _seconds(self, index: int) -> float:
         return self._corpus.utterances[index].seconds
 
+    def _speaker(self, index: int) -> str:
+        return self._corpus.utterances[index].speaker
+
 
 def trained_perception(run: RunFolder, corpus: CorpusStore, voices: FloatTable, *, workers: int = 0) -> Perception:
     """Of the run, trained first where it is not yet; for judging. Raises `InputError` without a spelling reader."""
     recipe, reader = run.recipe(), TextReader.open(run.need(TOKENIZER_STAGE, READER))
-    labels = corpus_labels(reader, corpus, workers)
+    labels = [sounds.labels for sounds in corpus_sounds(reader, corpus, workers)]
     stage = PerceptionStage(corpus, labels, reader.num_labels, voices, recipe.perception, recipe.seed)
     train(stage, recipe.perception.plan, run.stage(STAGE), recipe.seed, device=str(corpus.device))
     return stage.perception.requires_grad_(False)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from omnitts.engines.pronouncing import Pronouncing
 from omnitts.training.pronouncer import trained_pronouncer
-from omnitts.training.reading import corpus_labels
+from omnitts.training.reading import corpus_sounds
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import FloatTable
 from omnitts.training.store import CorpusStore
@@ -31,7 +31,7 @@ def pronounced_codes(
     Raises `InputError` when there is no pronouncer yet.
     """
     reader, pronouncer = trained_pronouncer(run)
-    labels = corpus_labels(reader, corpus, workers)
+    sounds = corpus_sounds(reader, corpus, workers)
     pronouncing = Pronouncing(reader, pronouncer)
     others = _others(corpus)
     logger.info("flow: pronouncing %.1f h", corpus.hours)
@@ -39,7 +39,7 @@ def pronounced_codes(
     def pronounced(place: int) -> NDArray[np.int16]:
         item = corpus.utterances[place]
         own = torch.from_numpy(codes[item.offset : item.offset + item.num_codes].astype(np.int64))
-        said = pronouncing.codes(own, labels[place], torch.from_numpy(voices[others[place]]))
+        said = pronouncing.codes(own, sounds[place], torch.from_numpy(voices[others[place]]))
         return said.numpy().astype(np.int16)
 
     return np.concatenate(mapped(pronounced, len(corpus.utterances), workers))

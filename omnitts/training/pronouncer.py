@@ -6,7 +6,6 @@ will in what a speech LM says. Comes out: a checkpoint.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,14 +19,15 @@ from torch.nn.utils.rnn import pad_sequence
 from omnitts.models.reading.conv_stack import inside_mask
 from omnitts.models.reading.pronouncer import STAGE, Pronouncer, PronouncerSizes, TimedSounds
 from omnitts.models.reading.text_reader import READER, TextReader
-from omnitts.training.batching import balanced, batches_of
+from omnitts.training.batching import balanced_batches, batches_of
 from omnitts.training.checkpoint import load_weights
 from omnitts.training.loop import Losses, train
 from omnitts.training.preparing import Batch
-from omnitts.training.reading import corpus_labels, timed_sounds
+from omnitts.training.reading import corpus_sounds, sound_times
 from omnitts.training.recipe import PronouncerRecipe, Recipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import read_vectors
+from omnitts.training.speaker_voices import SpeakerVoices
 from omnitts.training.spelling_loss import SpellingLoss, Stretch, Stretches
 from omnitts.training.store import CODE_S, CorpusStore
 from omnitts.training.tables import sent
@@ -64,20 +64,19 @@ class PronouncerStage:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.pronouncer = Pronouncer(sizes, recipe.dropout)
-        self._voices: dict[str, list[Tensor]] = defaultdict(list)
-        for clip in learnt:
-            self._voices[clip.speaker].append(clip.voice)
+        self._voices = SpeakerVoices((clip.speaker, clip.voice) for clip in learnt)
         self.networks: nn.Module = nn.ModuleDict({"pronouncer": self.pronouncer})
         self.facts: dict[str, Any] = {"width": sizes.width, "blocks": sizes.blocks, "clips": len(self._clips)}
 
     def batches(self, epoch: int) -> list[Batch]:
-        share, learnt = self._recipe.speaker_share, range(self._num_learnt)
-        spread = balanced(learnt, self._seconds, lambda place: self._clips[place].speaker, share, self._seed, epoch)
-        return list(batches_of(spread, self._cropped_seconds, self._recipe.plan.batch_s, self._seed, epoch))
+        learnt, recipe = range(self._num_learnt), self._recipe
+        return balanced_batches(
+            learnt, self._cropped_seconds, self._speaker, recipe.speaker_share, recipe.plan.batch_s, self._seed, epoch
+        )
 
     def validation(self) -> list[Batch]:
         held_back = range(self._num_learnt, len(self._clips))
-        return list(batches_of(held_back, self._seconds, self._recipe.plan.batch_s, 0, 0))
+        return batches_of(held_back, self._seconds, self._recipe.plan.batch_s, 0, 0)
 
     def losses(self, batch: Batch, step: int) -> Losses:
         """``right``: share of the codes guessed. ``spelling``: CTC per label of what drawn codes spell; held back it is
@@ -114,17 +113,16 @@ class PronouncerStage:
         return start, start + length
 
     def _voice(self, clip: PronouncedClip) -> Tensor:
-        """In training any clip's of the speaker, as when it speaks: a clip's own vector would tell which clip it is."""
-        voices = self._voices.get(clip.speaker, [])
-        if not self.pronouncer.training or not voices:
-            return clip.voice
-        return voices[int(torch.randint(len(voices), ()))]
+        return self._voices.drawn(clip.speaker) if self.pronouncer.training else clip.voice
 
     def _seconds(self, place: int) -> float:
         return len(self._clips[place].codes) * CODE_S
 
     def _cropped_seconds(self, place: int) -> float:
         return min(self._seconds(place), self._recipe.longest_s)
+
+    def _speaker(self, place: int) -> str:
+        return self._clips[place].speaker
 
 
 def _crop(clip: PronouncedClip, start: int, stop: int) -> tuple[Tensor, TimedSounds]:
@@ -149,14 +147,15 @@ def train_pronouncer(run: RunFolder, *, device: str = "cpu", steps: int | None =
     recipe, corpus = run.recipe(), CorpusStore(run.corpus)
     codes, voices = read_codes(run, corpus), torch.from_numpy(read_vectors(run, corpus))
     reader = TextReader.open(run.need(TOKENIZER_STAGE, READER))
-    labels = corpus_labels(reader, corpus, workers)
-    timed = timed_sounds(reader, corpus, codes, labels, workers)
+    sounds = corpus_sounds(reader, corpus, workers)
+    timed = sound_times(reader, corpus, codes, sounds, workers)
     learnt: list[PronouncedClip] = []
     held_back: list[PronouncedClip] = []
-    for item, sounds, voice in zip(corpus.utterances, timed, voices, strict=True):
-        if sounds is not None:
-            own = torch.from_numpy(codes[item.offset : item.offset + item.num_codes].astype(np.int64))
-            (held_back if item.held_back else learnt).append(PronouncedClip(item.speaker, own, sounds, voice))
+    for item, own, times, voice in zip(corpus.utterances, sounds, timed, voices, strict=True):
+        if times is not None:
+            said = torch.from_numpy(codes[item.offset : item.offset + item.num_codes].astype(np.int64))
+            clip = PronouncedClip(item.speaker, said, TimedSounds.of(own.labels, times, len(said)), voice)
+            (held_back if item.held_back else learnt).append(clip)
     stage = PronouncerStage(learnt, held_back, reader, sizes_of(recipe, reader), recipe.pronouncer, recipe.seed)
     train(stage, recipe.pronouncer.plan, run.stage(STAGE), recipe.seed, device=device, steps=steps)
 

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from omnitts.models.mgm_omni.text_form import TextForm
 from omnitts.models.reading.code_reader import CodeReader
 from omnitts.models.reading.forced_alignment import FloatRow
-from omnitts.models.reading.labels import Alphabet
-from omnitts.models.reading.pronouncer import TimedSounds
+from omnitts.models.reading.labels import Alphabet, Sounds
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.alignment import byte_times
 from omnitts.training.store import CorpusStore
@@ -90,27 +89,26 @@ def text_times(
     return found
 
 
-def corpus_labels(reader: TextReader, corpus: CorpusStore, workers: int = 0) -> list[tuple[int, ...]]:
-    """Of each utterance's sounds, found by ``workers``."""
+def corpus_sounds(reader: TextReader, corpus: CorpusStore, workers: int = 0) -> list[Sounds]:
+    """Of each utterance, found by ``workers``."""
     items = corpus.utterances
     for accent in {item.accent for item in items}:
         reader.labels("a", accent)  # what it opens when it is first wanted, workers shall inherit
-    return mapped(lambda place: reader.labels(items[place].text, items[place].accent), len(items), workers)
+    return mapped(lambda place: reader.sounds(items[place].text, items[place].accent), len(items), workers)
 
 
-def timed_sounds(
+def sound_times(
     reader: TextReader,
     corpus: CorpusStore,
     codes: NDArray[np.int16],
-    labels: Sequence[tuple[int, ...]],
+    sounds: Sequence[Sounds],
     workers: int = 0,
-) -> list[TimedSounds | None]:
-    """Which of its ``labels`` sounds at each code of an utterance; None where they do not fit into its codes."""
+) -> list[FloatRow | None]:
+    """The codes at which the ``sounds`` of each utterance begin; None where they do not fit into its codes."""
 
-    def sounds_of(place: int) -> TimedSounds | None:
+    def times_of(place: int) -> FloatRow | None:
         item = corpus.utterances[place]
         own = codes[item.offset : item.offset + item.num_codes].tolist()
-        times = reader.times(own, labels[place])
-        return None if times is None else TimedSounds.of(labels[place], times, len(own))
+        return reader.times(own, sounds[place].labels)
 
-    return mapped(sounds_of, len(corpus.utterances), workers)
+    return mapped(times_of, len(corpus.utterances), workers)

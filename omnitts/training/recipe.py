@@ -93,6 +93,7 @@ class FlowRecipe:
     other_prompt_share: float = 0.0  # of the rows with a prompt have the end of another clip of the speaker as theirs
     speaker_share: float = 0.0  # no speaker has more than this share of what all others say in a pass; 0: as they come
     perception_weight: float = 0.0  # of how far from the clip's what is heard in the guess is (`perception`)
+    voice_weight: float = 0.0  # of how far from the clip's the voice is that is heard in the guess
     pronounced_share: float = 0.0  # of the rows hear the pronouncer's codes, which must be trained before
 
 
@@ -167,8 +168,19 @@ class PronouncerRecipe:
 
 
 @dataclass(frozen=True)
+class DurationsRecipe:
+    """How long sounds last; ``speaker_share`` as in `FlowRecipe`."""
+
+    plan: Plan
+    width: int = 128
+    blocks: int = 4
+    dropout: float = 0.2
+    speaker_share: float = 0.0
+
+
+@dataclass(frozen=True)
 class PerceptionRecipe:
-    """What judges the flow's mel where ``flow.perception_weight`` says so; ``speaker_share`` as in `FlowRecipe`."""
+    """What judges the flow's mel where the flow's weights ask for it; ``speaker_share`` as in `FlowRecipe`."""
 
     plan: Plan
     width: int = 160
@@ -187,6 +199,7 @@ class Recipe:
     vocoder: VocoderRecipe
     speech_lm: SpeechLmRecipe
     pronouncer: PronouncerRecipe
+    durations: DurationsRecipe
     perception: PerceptionRecipe
     text: TextRecipe = field(default_factory=TextRecipe)
     seed: int = 0
@@ -239,6 +252,7 @@ CPU: Final = Recipe(
     pronouncer=PronouncerRecipe(
         Plan(1500, 128.0, 2e-3, average=0.99, bf16=True, validate_every=250), dropout=0.2, speaker_share=0.4
     ),
+    durations=DurationsRecipe(Plan(600, 320.0, 2e-3, average=0.99, validate_every=100), speaker_share=0.4),
     perception=PerceptionRecipe(Plan(1200, 48.0, 2e-3, average=0.99, bf16=True, validate_every=300), speaker_share=0.4),
 )
 GPU: Final = replace(  # more and larger steps, and a speech LM of twice the size
@@ -285,6 +299,7 @@ TOY: Final = Recipe(
     ),
     text=TextRecipe(vocabulary=320),
     pronouncer=PronouncerRecipe(_TOY_PLAN, width=32, blocks=1),
+    durations=DurationsRecipe(_TOY_PLAN, width=32, blocks=1),
     perception=PerceptionRecipe(_TOY_PLAN, width=32, blocks=1),
 )
 RECIPES: Final[Mapping[str, Recipe]] = {"toy": TOY, "cpu": CPU, "gpu": GPU}

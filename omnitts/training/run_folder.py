@@ -4,7 +4,7 @@
     RUN/corpus/      features, memory-mapped (`store`)
     RUN/tokenizer/   checkpoint, speech_tokenizer_v2.onnx, codes of the corpus, silence.json
     RUN/speaker/     checkpoint, campplus.onnx
-    RUN/flow/  RUN/vocoder/  RUN/text/  RUN/speech-lm/  RUN/pronouncer/
+    RUN/flow/  RUN/vocoder/  RUN/text/  RUN/speech-lm/  RUN/pronouncer/  RUN/durations/
     RUN/evaluation.json
 
 A stage that goes on from an exported model holds start.pt (`warm_start`).

@@ -31,6 +31,7 @@ from omnitts.models.mgm_omni.sampler import Sampling
 from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.mgm_omni.speech_rows import speech_codes
 from omnitts.models.mgm_omni.speech_slots import Entry, prefill
+from omnitts.models.reading.labels import Sounds
 from omnitts.training.batching import balanced
 from omnitts.training.checkpoint import load_weights
 from omnitts.training.lm_corpus import LmCorpus, open_lm_corpus
@@ -162,7 +163,7 @@ class _Scripts:
         most_rows = corpus.config.dropped_rows + int(_SLOWEST * num_rows) + 10
         [prefix] = prefill(self._model, [example.rows[: example.num_prompt]])
         entry = Entry(prefix, text, Sampling(seed=seed), most_rows)
-        return Sequence(SpeechRequest(str(place), ""), entry, utterance.spelling)
+        return Sequence(SpeechRequest(str(place), ""), entry, Sounds(utterance.spelling))
 
 
 def _take(corpus: LmCorpus, sequence: Sequence) -> CorpusTake | None:

@@ -88,7 +88,7 @@ class TokenizerStage:
         )
 
     def validation(self) -> list[Batch]:
-        return list(batches_of(self._usable(self._corpus.validation()), self._seconds, self._recipe.plan.batch_s, 0, 0))
+        return batches_of(self._usable(self._corpus.validation()), self._seconds, self._recipe.plan.batch_s, 0, 0)
 
     def losses(self, batch: Batch, step: int) -> Losses:
         device = self.tokenizer.mel_out.weight.device

@@ -71,7 +71,7 @@ class VocoderStage:
         usable = [i for i in indices if 2 * self._corpus.utterances[i].num_codes > self._recipe.crop_frames]
         turns = [i for i in usable for _ in range(max(1, round(self._corpus.utterances[i].seconds / 4)))]
         random.Random(f"{seed} {epoch} turns").shuffle(turns)
-        return list(batches_of(turns, lambda _: crop_s, self._recipe.plan.batch_s, seed, epoch))
+        return batches_of(turns, lambda _: crop_s, self._recipe.plan.batch_s, seed, epoch)
 
     def losses(self, batch: Batch, step: int) -> Losses:
         device = self.hift.f0_predictor.classifier.weight.device

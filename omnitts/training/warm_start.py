@@ -1,9 +1,10 @@
 """Warm start: a run that goes on from an exported model instead of from nothing.
 
 A checkpoint folder of this recipe's sizes goes in. Its speech tokenizer, speaker encoder and text tokenizer become the
-run's as they are (so its codes keep their meaning), the corpus is coded with them, and flow, vocoder, speech LM and
-pronouncer begin with its weights. More hours and more steps then make a better model of the same kind. Where the recipe
-wants another text form than the model's, the text tokenizer is learnt anew and the speech LM respelled (`respelling`).
+run's as they are (so its codes keep their meaning), the corpus is coded with them, and flow, vocoder, speech LM,
+pronouncer and duration model begin with its weights. More hours and more steps then make a better model of the same
+kind. Where the recipe wants another text form than the model's, the text tokenizer is learnt anew and the speech LM
+respelled (`respelling`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from omnitts.models.codec.loading import FLOW, HIFT, SPEAKER, TOKENIZER
 from omnitts.models.layout import CODEC_DIR
 from omnitts.models.mgm_omni.checkpoint import read_mouth_config, read_tokenizer
 from omnitts.models.mgm_omni.text_form import TextForm
+from omnitts.models.reading.durations import DURATIONS
+from omnitts.models.reading.durations import STAGE as DURATIONS_STAGE
 from omnitts.models.reading.pronouncer import PRONOUNCER
 from omnitts.models.reading.pronouncer import STAGE as PRONOUNCER_STAGE
 from omnitts.models.reading.text_reader import READER
@@ -45,7 +48,9 @@ from omnitts.training.vocoder import STAGE as VOCODER_STAGE
 logger = logging.getLogger(__name__)
 
 _EMBEDDINGS: Final = "model.model.embed_tokens.weight"
-_STAGES: Final = (TOKENIZER_STAGE, SPEAKER_STAGE, TEXT_STAGE, FLOW_STAGE, VOCODER_STAGE, LM_STAGE, PRONOUNCER_STAGE)
+_STAGES: Final = (
+    TOKENIZER_STAGE, SPEAKER_STAGE, TEXT_STAGE, FLOW_STAGE, VOCODER_STAGE, LM_STAGE, PRONOUNCER_STAGE, DURATIONS_STAGE,
+)  # fmt: skip
 
 
 def start_from(run: RunFolder, model: Path, *, learn_tokenizer: bool = False) -> None:
@@ -84,6 +89,7 @@ def start_from(run: RunFolder, model: Path, *, learn_tokenizer: bool = False) ->
     _begin_with(run.stage(FLOW_STAGE), "flow.", codec / FLOW)
     _begin_with(run.stage(LM_STAGE), "model.", model / "model.safetensors")
     _begin_with(run.stage(PRONOUNCER_STAGE), "pronouncer.", codec / PRONOUNCER)
+    _begin_with(run.stage(DURATIONS_STAGE), "durations.", codec / DURATIONS)
     if is_respelled and (run.stage(LM_STAGE) / START).is_file():
         logger.info("start: the speech LM is told about %s", text_form(run.recipe()))
         _respell(run, model, corpus)

@@ -20,6 +20,7 @@ from omnitts.models.mgm_omni.speech_lm import SpeechLM
 from omnitts.models.mgm_omni.speech_rows import codes_so_far, speech_codes
 from omnitts.models.mgm_omni.speech_slots import Entry, Prefix, SpeechSlots, prefill
 from omnitts.models.mgm_omni.text_feed import Failure
+from omnitts.models.reading.labels import Sounds
 from tests.models.mgm_omni.conftest import calm_model, tiny_mouth  # noqa: F401 - fixtures
 from tests.models.reading.random_reader import random_text_reader
 
@@ -51,7 +52,7 @@ def make(tiny_mouth: Mouth, prefix: Prefix) -> Callable[[int], list[Sequence]]: 
             labels = tuple(torch.randint(1, 27, (6 + i % 4,), generator=random).tolist())
             sampling = Sampling(temperature=1.0, repetition_penalty=(1.0, 1.1)[i % 2], seed=i)
             entry = Entry(prefix, schedule(tiny_mouth.vocabulary, ids), sampling, ROWS + i % 5)
-            made.append(Sequence(SpeechRequest(str(i), ""), entry, labels))
+            made.append(Sequence(SpeechRequest(str(i), ""), entry, Sounds(labels)))
         return made
 
     return make_sequences
@@ -172,7 +173,7 @@ def test_without_labels_it_speaks_all_the_same(
 ) -> None:
     sequences = make(3)
     for sequence in sequences:
-        sequence.labels = ()
+        sequence.sounds = Sounds()
     found = said(run_all(open_scheduler(2), sequences))
     assert sorted(found) == ["0", "1", "2"]
     assert all(found.values())

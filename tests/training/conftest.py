@@ -11,7 +11,7 @@ from omnitts.cli import app as command_line
 from omnitts.training.run_folder import RunFolder
 from tests.training.toys import write_clips
 
-STAGES = ("tokenizer", "speaker", "flow", "vocoder", "speech-lm", "pronouncer")
+STAGES = ("tokenizer", "speaker", "flow", "vocoder", "speech-lm", "pronouncer", "durations")
 
 
 @pytest.fixture(scope="session")

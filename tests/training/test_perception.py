@@ -11,7 +11,7 @@ from torch import Tensor
 from omnitts.models.reading.text_reader import READER, TextReader
 from omnitts.training.flow import FlowStage
 from omnitts.training.perception import Perception, PerceptionStage, trained_perception
-from omnitts.training.reading import corpus_labels
+from omnitts.training.reading import corpus_sounds
 from omnitts.training.recipe import TOY, PerceptionRecipe
 from omnitts.training.run_folder import RunFolder
 from omnitts.training.speaker import read_vectors
@@ -31,23 +31,34 @@ def mel(rows: int, frames: int, seed: int = 0) -> Tensor:
 def stage(run: RunFolder, recipe: PerceptionRecipe = TOY.perception) -> PerceptionStage:
     corpus = CorpusStore(run.corpus)
     reader = TextReader.open(run.root / "tokenizer" / READER)
-    labels = corpus_labels(reader, corpus)
+    labels = [sounds.labels for sounds in corpus_sounds(reader, corpus)]
     return PerceptionStage(corpus, labels, reader.num_labels, read_vectors(run, corpus), recipe, 0)
 
 
 def test_what_is_alike_is_near_and_only_judged_frames_count() -> None:
     judge, meant = perception(), mel(2, 40)
     inside = torch.ones(2, 40, 1)
-    assert float(judge.distance(meant, meant, inside, inside)) == 0
-    near, far = (float(judge.distance(meant + loud * mel(2, 40, 1), meant, inside, inside)) for loud in (0.01, 0.5))
-    assert 0 < near < far
+    assert [float(part) for part in judge.distances(meant, meant, inside, inside)] == pytest.approx([0, 0], abs=1e-6)
+    near, far = (judge.distances(meant + loud * mel(2, 40, 1), meant, inside, inside) for loud in (0.01, 0.5))
+    assert all(0 < float(small) < float(large) for small, large in zip(near, far, strict=True))
     ends = meant.clone()
     ends[:, 35:] += 5
     judged = inside.clone()
     judged[:, 20:] = 0  # no convolution reaches from 35 to before 20
-    assert float(judge.distance(ends, meant, inside, judged)) == pytest.approx(0, abs=1e-9)
-    assert float(judge.distance(ends, meant, inside, inside)) > 0.01
-    assert float(judge.distance(ends, meant, inside, 0 * inside)) == 0
+    assert [float(part) for part in judge.distances(ends, meant, inside, judged)] == pytest.approx([0, 0], abs=1e-6)
+    assert all(float(part) > 0.001 for part in judge.distances(ends, meant, inside, inside))
+    assert [float(part) for part in judge.distances(ends, meant, inside, 0 * inside)] == [0, 0]
+
+
+def test_a_row_without_judged_frames_has_no_part_in_the_voices() -> None:
+    judge, meant = perception(), mel(2, 40)
+    made = meant + 0.5 * mel(2, 40, 1)
+    inside = torch.ones(2, 40, 1)
+    judged = inside.clone()
+    judged[1] = 0
+    _, one = judge.distances(made[:1], meant[:1], inside[:1], inside[:1])
+    _, both = judge.distances(made, meant, inside, judged)
+    assert float(both) == pytest.approx(float(one), rel=1e-5)
 
 
 def test_it_does_not_hear_padding() -> None:
@@ -84,15 +95,17 @@ def test_the_flow_is_judged_behind_its_prompts_where_it_hears_codes(toy_run: Run
     codes, voices = read_codes(toy_run, corpus), read_vectors(toy_run, corpus)
     judge = trained_perception(toy_run, corpus, voices)
     assert (toy_run.root / "perception" / "checkpoint.pt").is_file()
-    own = replace(TOY.flow, perception_weight=0.5, drop_condition=0.0)
+    own = replace(TOY.flow, perception_weight=0.5, voice_weight=0.25, drop_condition=0.0)
     batch = corpus.training()[:3]
     flow = FlowStage(corpus, codes, voices, replace(TOY, flow=own), perception=judge)
     torch.manual_seed(0)
     losses = flow.losses(batch, 0)
     parts = (losses["matching"] + own.prior_weight * losses["prior"] + 0.5 * losses["heard"]).detach()
+    parts += 0.25 * losses["voice"].detach()
     assert float(losses["loss"].detach()) == pytest.approx(float(parts), rel=1e-5)
-    losses["heard"].backward()  # type: ignore[no-untyped-call]
+    (losses["heard"] + losses["voice"]).backward()  # type: ignore[no-untyped-call]
     assert float(flow.flow.decoder.estimator.final_proj.weight.grad.abs().sum()) > 0  # type: ignore[union-attr, operator]
     assert not any(weight.requires_grad for weight in judge.parameters())
     deaf = FlowStage(corpus, codes, voices, replace(TOY, flow=replace(own, drop_condition=1.0)), perception=judge)
-    assert float(deaf.losses(batch, 0)["heard"]) == 0
+    unheard = deaf.losses(batch, 0)
+    assert [float(unheard[name]) for name in ("heard", "voice")] == [0, 0]

@@ -22,7 +22,7 @@ from omnitts.training.run_folder import RunFolder
 from omnitts.training.warm_start import start_from
 from tests.training.conftest import command
 
-LEARNT = ("flow", "vocoder", "speech-lm", "pronouncer")
+LEARNT = ("flow", "vocoder", "speech-lm", "pronouncer", "durations")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """What the tokenizer's spelling reader must write: phonemes (or characters) of a text, as label numbers from 1 on.
 
-Phonemes come from hibari's English phonemizer; stress, spaces and marks are left out. Label 0 is CTC's blank.
+Phonemes come from hibari's English phonemizer; stress, spaces and marks are no labels, but cues (`cues`) of those that
+are. Label 0 is CTC's blank.
 """
 
 from __future__ import annotations
@@ -12,10 +13,19 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 from omnitts.errors import DependencyError, UsageError
+from omnitts.models.reading.cues import cued
 
 _NO_SOUND: Final = frozenset("ˈˌː")
 _BRITISH: Final = ("british", "en-gb")
 KINDS: Final = ("phonemes", "characters")
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """Of a text: ``labels``, none where nobody can tell; and as many ``cues``, none where nobody asks for them."""
+
+    labels: tuple[int, ...] = ()
+    cues: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,17 @@ class Alphabet:
         return len(self.symbols) + 1
 
     def labels(self, spelling: str) -> list[int]:
-        places = {symbol: place for place, symbol in enumerate(self.symbols, 1)}
+        places = self._places()
         return [places[symbol] for symbol in spelling if symbol in places]
+
+    def sounds(self, symbols: Sequence[tuple[str, int]]) -> Sounds:
+        """Of symbols with their cues; those that have no label are left out."""
+        places = self._places()
+        known = [(places[symbol], cue) for symbol, cue in symbols if symbol in places]
+        return Sounds(tuple(label for label, _ in known), tuple(cue for _, cue in known))
+
+    def _places(self) -> dict[str, int]:
+        return {symbol: place for place, symbol in enumerate(self.symbols, 1)}
 
 
 class Speller:
@@ -48,9 +67,13 @@ class Speller:
 
     def spell(self, text: str, accent: str) -> str:
         """Every character of the result is one symbol. ``accent``: ``British`` or ``en-gb``; all else is American."""
+        return "".join(symbol for symbol, _ in self.cued(text, accent))
+
+    def cued(self, text: str, accent: str) -> list[tuple[str, int]]:
+        """The symbols of `spell`, each with its cue (`cues.cued`)."""
         if self._kind == "characters":
-            return "".join(char for char in unicodedata.normalize("NFC", text.lower()) if char.isalnum())
-        return _letters(_phonemes(text, _is_british(accent)))
+            return cued(unicodedata.normalize("NFC", text.lower()), str.isalnum)
+        return cued(_phonemes(text, _is_british(accent)), _is_letter)
 
     def transcribe(self, text: str, accent: str) -> str:
         """The phonemes of a text with the spaces and marks between them. ``accent`` as in `spell`."""
@@ -79,9 +102,9 @@ def _is_british(accent: str) -> bool:
     return accent.lower().startswith(_BRITISH)
 
 
-def _letters(phonemes: str) -> str:
-    """Only what is a sound of its own: no stress, spaces or marks."""
-    return "".join(char for char in phonemes if char not in _NO_SOUND and unicodedata.category(char)[0] == "L")
+def _is_letter(char: str) -> bool:
+    """Whether a character of phonemes is a sound of its own: no stress, space or mark."""
+    return char not in _NO_SOUND and unicodedata.category(char)[0] == "L"
 
 
 def unblank(labels: Sequence[int]) -> list[int]:

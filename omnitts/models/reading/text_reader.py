@@ -19,8 +19,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from omnitts.models.reading.code_reader import CodeReader
-from omnitts.models.reading.forced_alignment import FloatRow, label_times
-from omnitts.models.reading.labels import Alphabet, Speller, unblank
+from omnitts.models.reading.forced_alignment import FloatRow, FloatTable, label_times, lasting_times
+from omnitts.models.reading.labels import Alphabet, Sounds, Speller, unblank
 from omnitts.models.reading.reader_file import fill_reader, opening, write_reader
 
 READER: Final = "spelling_reader.safetensors"
@@ -63,11 +63,15 @@ class TextReader:
         }
         write_reader(codes, path, {name: json.dumps(value) for name, value in notes.items()})
 
-    def labels(self, text: str, accent: str, language: str = "") -> tuple[int, ...]:
-        """The labels of a text's sounds in a speaker's accent; none in a language (primary tag) it does not know."""
+    def sounds(self, text: str, accent: str, language: str = "") -> Sounds:
+        """A text's sounds in a speaker's accent; none in a language (primary tag) it does not know."""
         if not self._speller.knows(language):
-            return ()
-        return self.labels_of(self._speller.spell(text, accent))
+            return Sounds()
+        return self._alphabet.sounds(self._speller.cued(text, accent))
+
+    def labels(self, text: str, accent: str, language: str = "") -> tuple[int, ...]:
+        """The labels of `sounds`."""
+        return self.sounds(text, accent, language).labels
 
     def labels_of(self, spelling: str) -> tuple[int, ...]:
         """The labels among the characters of a spelling."""
@@ -87,9 +91,13 @@ class TextReader:
         """The blank included."""
         return self._alphabet.size
 
-    def times(self, codes: Sequence[int], labels: Sequence[int]) -> FloatRow | None:
-        """(L,) the codes at which the labels begin; None when they do not fit into the codes, or are none."""
-        return label_times(self._read(codes).cpu().numpy(), labels)
+    def times(self, codes: Sequence[int], labels: Sequence[int], lasting: FloatTable | None = None) -> FloatRow | None:
+        """(L,) the codes at which the labels begin; None when they do not fit into the codes, or are none.
+
+        ``lasting``: how likely each lasts how long, as `forced_alignment.lasting_times` weighs it against what is read.
+        """
+        read = self._read(codes).cpu().numpy()
+        return label_times(read, labels) if lasting is None else lasting_times(read, labels, lasting)
 
     def spelling(self, codes: Sequence[int], labels: Sequence[int]) -> Spelling:
         """How well codes (at least one) spell labels (at least one). The loss is infinite for too few codes."""
