@@ -19,11 +19,13 @@ from omnitts.engines.registry import EngineOptions, open_engine
 from omnitts.errors import EngineError, ModelError, UsageError, VoiceError
 from omnitts.models.codec.loading import SETTINGS, load_codec
 from omnitts.models.layout import CODEC_DIR
+from omnitts.models.reading.durations import DURATIONS
 from omnitts.models.reading.pronouncer import PRONOUNCER
 from omnitts.models.reading.text_reader import READER, Spelling, TextReader
 from omnitts.types import Voice
 from tests.engines.tiny_checkpoint import write_checkpoint
 from tests.models.codec.tiny_codec import ask_to_adapt
+from tests.models.reading.random_durations import random_durations
 from tests.models.reading.random_pronouncer import random_pronouncer
 from tests.models.reading.random_reader import random_text_reader
 
@@ -265,6 +267,19 @@ def test_a_checkpoint_with_a_pronouncer_says_its_sounds(
     assert engines[0].revision != engines[1].revision
     pieces = _stream_until_failure(engines[0], request)
     assert sum(map(len, pieces)) == (0 if found.failure else len(found.waveform))
+
+
+def test_a_checkpoint_with_a_duration_model_times_its_sounds(pronounced: Path, tmp_path: Path, voice: Voice) -> None:
+    """As long as without it, other sounds."""
+    folder = tmp_path / "timed"
+    shutil.copytree(pronounced, folder)
+    reader = TextReader.open(folder / CODEC_DIR / READER)
+    voice_size = load_codec(folder / CODEC_DIR).detokenizer.flow.config.speaker_size
+    random_durations(reader, voice_size, sure_of=2).save(folder / CODEC_DIR / DURATIONS)
+    request = SpeechRequest("k", "Hello there.", voice, seed=3)
+    timed, untimed = (next(iter(engine_of(model).speak([request]))) for model in (folder, pronounced))
+    assert len(timed.waveform) == len(untimed.waveform)
+    assert not np.allclose(timed.waveform.samples, untimed.waveform.samples, atol=1e-3)
 
 
 def test_a_pronouncer_of_other_voices_is_refused(pronounced: Path, tmp_path: Path, voice: Voice) -> None:

@@ -16,6 +16,8 @@ from omnitts.errors import InputError, UsageError
 from omnitts.models.layout import check_layout
 from omnitts.models.manifest import verify
 from omnitts.models.mgm_omni.checkpoint import load_mouth
+from omnitts.models.reading.durations import DURATIONS
+from omnitts.models.reading.pronouncer import PRONOUNCER
 from omnitts.training.checkpoint import CHECKPOINT, START
 from omnitts.training.losses_file import LOSSES, read_losses
 from omnitts.training.run_folder import RunFolder
@@ -42,7 +44,9 @@ def test_the_front_ends_are_the_models(second_run: RunFolder, toy_run: RunFolder
     assert silence[0]["blank_ids"] == silence[1]["blank_ids"]
 
 
-def test_learning_begins_where_the_model_ended(second_run: RunFolder, toy_run: RunFolder, tmp_path: Path) -> None:
+def test_learning_begins_where_the_model_ended(
+    second_run: RunFolder, toy_run: RunFolder, toy_model: Path, tmp_path: Path
+) -> None:
     for stage in LEARNT:
         command("train", stage, str(second_run.root), "--steps", "1", "--threads", "1")
         begun = next(entry["loss"] for entry in read_losses(second_run.root / stage / LOSSES) if "loss" in entry)
@@ -51,6 +55,8 @@ def test_learning_begins_where_the_model_ended(second_run: RunFolder, toy_run: R
     out = tmp_path / "model"
     command("train", "export", str(second_run.root), "--out", str(out))
     assert check_layout(out) == []
+    for name in (PRONOUNCER, DURATIONS):
+        assert load_file(out / "cosyvoice2" / name).keys() == load_file(toy_model / "cosyvoice2" / name).keys()
 
 
 def test_the_weights_are_the_exported_ones(second_run: RunFolder, toy_model: Path) -> None:

@@ -9,6 +9,7 @@ Letters: K codes, L labels of the text, V labels that there are, N lengths that 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -64,16 +65,14 @@ def lasting_times(log_probs: FloatTable, labels: Sequence[int], lasting: FloatTa
     blanks = _summed(log_probs[:, _BLANK])
     arrived = blanks.copy()  # (K + 1,) score of all before a code at which the label begins
     begins = np.zeros((len(labels), K + 1), np.int64)  # where the label before began, for each place of this one
-    for place, label in enumerate(labels):
+    for place, (label, following) in enumerate(pairwise(labels)):
         said = _summed(log_probs[:, label])
-        if place == len(labels) - 1:
-            rest = np.append(np.maximum.accumulate((said - blanks)[:0:-1])[::-1], _NEVER)
-            at = int(np.argmax(arrived - said + rest))
-            if arrived[at] + rest[at] <= _NEVER / 2:
-                return None
-            break
-        needs_blank = labels[place + 1] == label
-        arrived, begins[place + 1] = _next_arrivals(arrived, said, blanks, lasting[place], needs_blank)
+        arrived, begins[place + 1] = _next_arrivals(arrived, said, blanks, lasting[place], label == following)
+    said = _summed(log_probs[:, labels[-1]])
+    ended = np.append(np.maximum.accumulate((said - blanks)[:0:-1])[::-1], _NEVER)  # of ending the last one's own sound
+    at = int(np.argmax(arrived - said + ended))
+    if arrived[at] + ended[at] <= _NEVER / 2:
+        return None
     times = np.zeros(len(labels), np.float32)
     for place in range(len(labels) - 1, -1, -1):
         times[place] = at
