@@ -30,7 +30,8 @@ class Behind(IntEnum):
 _STRESSES: Final = {"ˌ": Stress.SECONDARY, "ˈ": Stress.PRIMARY}
 _LONG: Final = "ː"
 _ENDS: Final = frozenset(".!?…")
-_WITHIN: Final = frozenset("'’-‐‑")  # marks within a word are no pause
+_APOSTROPHES: Final = frozenset("'’")  # no pause
+_HYPHENS: Final = frozenset("-‐‑")  # no pause within a word
 NUM_CUES: Final = len(Stress) * 2 * 2 * len(Behind)
 
 
@@ -65,7 +66,8 @@ def _behind(between: str) -> Behind:
     """Of the symbols between two sounds: the strongest."""
     if _ENDS.intersection(between):
         return Behind.END
-    is_mark = any(not symbol.isspace() and symbol not in _STRESSES and symbol != _LONG for symbol in between)
-    if is_mark and not _WITHIN.issuperset(between.strip()):
+    marks = {symbol for symbol in between if not symbol.isspace() and symbol not in _STRESSES and symbol != _LONG}
+    has_space = any(symbol.isspace() for symbol in between)
+    if marks - _APOSTROPHES - (frozenset() if has_space else _HYPHENS):
         return Behind.PAUSE
-    return Behind.SPACE if any(symbol.isspace() for symbol in between) else Behind.NOTHING
+    return Behind.SPACE if has_space else Behind.NOTHING
