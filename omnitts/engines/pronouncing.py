@@ -21,7 +21,7 @@ from omnitts.models.reading.labels import Sounds
 from omnitts.models.reading.pronouncer import PRONOUNCER, Pronouncer, TimedSounds
 from omnitts.models.reading.text_reader import TextReader
 
-_DURATIONS_WEIGHT: Final = 2.0  # of a length's log-chance beside a code's: docs/small-model.md
+_DURATIONS_WEIGHT: Final = 4.0  # of a length's log-chance beside a code's: docs/small-model.md
 
 
 class Pronouncing:

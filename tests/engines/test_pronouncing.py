@@ -66,7 +66,7 @@ def test_lengths_are_weighed_as_the_reader_reads_and_at_the_pace_of_the_take() -
     pronouncer, durations = random_pronouncer(reader), random_durations(reader)
     read = reader.times(SAID.tolist(), SOUNDS.labels)
     assert read is not None
-    lasting = 2 * durations.of(SOUNDS, VOICE, pace_of(read))
+    lasting = 4 * durations.of(SOUNDS, VOICE, pace_of(read))
     times = reader.times(SAID.tolist(), SOUNDS.labels, lasting)
     assert times is not None
     expected = pronouncer.pronounced(TimedSounds.of(SOUNDS.labels, times, len(SAID)), VOICE)
