@@ -20,6 +20,7 @@ from omnitts.errors import EngineError, ModelError, UsageError, VoiceError
 from omnitts.models.codec.loading import SETTINGS, load_codec
 from omnitts.models.layout import CODEC_DIR
 from omnitts.models.reading.durations import DURATIONS
+from omnitts.models.reading.labels import Sounds
 from omnitts.models.reading.pronouncer import PRONOUNCER
 from omnitts.models.reading.text_reader import READER, Spelling, TextReader
 from omnitts.types import Voice
@@ -187,7 +188,7 @@ def test_greedy_speech_needs_no_particles(steered: Path) -> None:
 def test_steering_listens_for_the_voices_own_accent(steered: Path, voice: Voice) -> None:
     engine, heard = engine_of(steered), []
     assert engine._parts.steering is not None
-    engine._parts.steering.reader.labels = lambda *asked: heard.append(asked) or ()  # type: ignore[method-assign,assignment,func-returns-value]
+    engine._parts.steering.reader.sounds = lambda *asked: heard.append(asked) or Sounds()  # type: ignore[method-assign,assignment,func-returns-value]
     for accent in ("", "British"):
         list(engine.speak([SpeechRequest("k", "Hello.", dataclasses.replace(voice, accent=accent), "en")]))
     assert [asked for asked in heard if asked[0] == "Hello."] == [("Hello.", "en", "en"), ("Hello.", "British", "en")]
@@ -202,11 +203,11 @@ def test_an_accent_that_no_card_names_is_heard(
     assert engine._parts.reader is not None
     reader, heard = engine._parts.reader, []
 
-    def labels(text: str, own: str, language: str = "") -> tuple[int, ...]:
+    def sounds(text: str, own: str, language: str = "") -> Sounds:
         heard.append((text, own))
-        return () if language == "zh" else (1 + (own == "en-gb"),)
+        return Sounds() if language == "zh" else Sounds((1 + (own == "en-gb"),), (0,))
 
-    monkeypatch.setattr(reader, "labels", labels)
+    monkeypatch.setattr(reader, "sounds", sounds)
     monkeypatch.setattr(reader, "spelling", lambda _, labels: Spelling(float(labels != (1 + (accent == "en-gb"),)), 0))
     assert engine._cast(voice).accent == accent
     list(engine.speak([SpeechRequest("k", "Hello.", voice, "en")]))

@@ -33,8 +33,8 @@ def test_each_clip_is_said_in_the_voice_of_the_next_of_its_speaker(toy_run: RunF
         item = corpus.utterances[place]
         span = slice(item.offset, item.offset + item.num_codes)
         own = torch.from_numpy(codes[span].astype(np.int64))
-        labels = reader.labels(item.text, item.accent)
-        expected = pronouncing.codes(own, labels, torch.from_numpy(voices[other]))
+        sounds = reader.sounds(item.text, item.accent)
+        expected = pronouncing.codes(own, sounds, torch.from_numpy(voices[other]))
         assert said[span].tolist() == expected.tolist()
 
 
