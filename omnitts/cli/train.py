@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     help="Train a small model of the same architecture, or fine-tune a checkpoint (needs the extra `train`).",
-    epilog="Order: corpus, tokenizer, speaker, flow, vocoder, speech-lm, export, evaluate; or, going on from a model: "
-    "corpus, start-from, flow, vocoder, takes, speech-lm, export. See docs/training.md.",
+    epilog="Order: corpus, tokenizer, speaker, flow, vocoder, speech-lm, durations, pronouncer, export, evaluate; or, "
+    "going on from a model: corpus, start-from, flow, vocoder, takes, speech-lm, export. See docs/training.md.",
 )
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the training run.")]
