@@ -16,7 +16,7 @@ from torch import Tensor
 
 from omnitts.errors import ModelError
 from omnitts.models.reading.durations import DURATIONS, Durations, pace_of
-from omnitts.models.reading.forced_alignment import FloatRow
+from omnitts.models.reading.forced_alignment import FloatRow, label_times, lasting_times
 from omnitts.models.reading.labels import Sounds
 from omnitts.models.reading.pronouncer import PRONOUNCER, Pronouncer, TimedSounds
 from omnitts.models.reading.text_reader import TextReader
@@ -68,11 +68,12 @@ class Pronouncing:
         return self._pronouncer.pronounced(TimedSounds.of(sounds.labels, times, len(said)), voice).to(said)
 
     def _times(self, said: list[int], sounds: Sounds, voice: Tensor) -> FloatRow | None:
-        times = self._reader.times(said, sounds.labels)
+        heard = self._reader.heard(said)
+        times = label_times(heard, sounds.labels)
         if times is None or self._durations is None:
             return times
         lasting = _DURATIONS_WEIGHT * self._durations.of(sounds, voice, pace_of(times))
-        return self._reader.times(said, sounds.labels, lasting)
+        return lasting_times(heard, sounds.labels, lasting)
 
 
 def _foreign(told: str, path: Path) -> ModelError:

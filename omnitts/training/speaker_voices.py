@@ -5,7 +5,6 @@ An utterance's own vector would tell which utterance it is.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -17,13 +16,11 @@ class SpeakerVoices:
 
     def __init__(self, spoken: Iterable[tuple[str, Tensor]]) -> None:
         """``spoken``: each utterance's speaker and vector."""
-        self._of: dict[str, list[Tensor]] = defaultdict(list)
+        self._of: dict[str, list[Tensor]] = {}
         for speaker, voice in spoken:
-            self._of[speaker].append(voice)
+            self._of.setdefault(speaker, []).append(voice)
 
     def drawn(self, speaker: str) -> Tensor:
         """One by chance. Raises `KeyError` for a speaker of whom nothing is learnt."""
-        if speaker not in self._of:
-            raise KeyError(speaker)
         voices = self._of[speaker]
         return voices[int(torch.randint(len(voices), ()))]

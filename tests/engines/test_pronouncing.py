@@ -11,6 +11,7 @@ import torch
 from omnitts.engines.pronouncing import Pronouncing
 from omnitts.errors import ModelError
 from omnitts.models.reading.durations import DURATIONS, pace_of
+from omnitts.models.reading.forced_alignment import lasting_times
 from omnitts.models.reading.labels import Sounds
 from omnitts.models.reading.pronouncer import PRONOUNCER, TimedSounds
 from tests.models.reading.random_durations import random_durations
@@ -67,7 +68,7 @@ def test_lengths_are_weighed_as_the_reader_reads_and_at_the_pace_of_the_take() -
     read = reader.times(SAID.tolist(), SOUNDS.labels)
     assert read is not None
     lasting = 4 * durations.of(SOUNDS, VOICE, pace_of(read))
-    times = reader.times(SAID.tolist(), SOUNDS.labels, lasting)
+    times = lasting_times(reader.heard(SAID.tolist()), SOUNDS.labels, lasting)
     assert times is not None
     expected = pronouncer.pronounced(TimedSounds.of(SOUNDS.labels, times, len(SAID)), VOICE)
     assert torch.equal(Pronouncing(reader, pronouncer, durations).codes(SAID, SOUNDS, VOICE), expected)

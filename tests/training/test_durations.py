@@ -64,7 +64,7 @@ def test_held_back_texts_are_not_learnt_from_and_nothing_follows_the_last_sound(
     assert sorted(place for batch in learning.batches(0) for place in batch) == [0, 1, 2, 3]
     assert sorted(place for batch in learning.validation() for place in batch) == [4, 5]
     learning.networks.eval()
-    found = float(learning.losses([4, 5], -1)["loss"])
+    found = float(learning.losses([4, 5], -1)["loss"].detach())
     chances = []
     for own in held_back:
         lengths = np.diff(own.times).astype(int)
@@ -80,7 +80,7 @@ def test_a_pause_is_the_longest_length() -> None:
     learning = stage([long], [])
     learning.networks.eval()
     told = learning.durations.of(long.sounds, long.voice, float(NUM_LENGTHS))
-    assert float(learning.losses([0], -1)["loss"]) == pytest.approx(-told[0, -1], rel=1e-4)
+    assert float(learning.losses([0], -1)["loss"].detach()) == pytest.approx(-told[0, -1], rel=1e-4)
 
 
 def test_the_stage_leaves_a_model_behind(toy_run: RunFolder) -> None:

@@ -93,9 +93,10 @@ def _next_arrivals(
     least one.
     """
     K, N = len(arrived) - 1, len(lasting)
+    over_blanks = said - blanks
     gains = np.full((K + 1, N), _NEVER)  # of ending the label's own sound d + 1 codes behind its beginning
     for d in range(min(N, K)):
-        gains[: K - d, d] = (said - blanks)[d + 1 :]
+        gains[: K - d, d] = over_blanks[d + 1 :]
     gains = np.maximum.accumulate(gains, axis=1)  # of ending it by then
     if needs_blank:
         gains = np.concatenate((np.full((K + 1, 1), _NEVER), gains[:, :-1]), axis=1)

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from omnitts.models.reading.code_reader import CodeReader
-from omnitts.models.reading.forced_alignment import FloatRow, FloatTable, label_times, lasting_times
+from omnitts.models.reading.forced_alignment import FloatRow, FloatTable, label_times
 from omnitts.models.reading.labels import Alphabet, Sounds, Speller, unblank
 from omnitts.models.reading.reader_file import fill_reader, opening, write_reader
 
@@ -91,13 +91,13 @@ class TextReader:
         """The blank included."""
         return self._alphabet.size
 
-    def times(self, codes: Sequence[int], labels: Sequence[int], lasting: FloatTable | None = None) -> FloatRow | None:
-        """(L,) the codes at which the labels begin; None when they do not fit into the codes, or are none.
+    def times(self, codes: Sequence[int], labels: Sequence[int]) -> FloatRow | None:
+        """(L,) the codes at which the labels begin; None when they do not fit into the codes, or are none."""
+        return label_times(self.heard(codes), labels)
 
-        ``lasting``: how likely each lasts how long, as `forced_alignment.lasting_times` weighs it against what is read.
-        """
-        read = self._read(codes).cpu().numpy()
-        return label_times(read, labels) if lasting is None else lasting_times(read, labels, lasting)
+    def heard(self, codes: Sequence[int]) -> FloatTable:
+        """(K, V) log-probabilities of the labels at each code, as `forced_alignment` takes them."""
+        return self._read(codes).cpu().numpy()
 
     def spelling(self, codes: Sequence[int], labels: Sequence[int]) -> Spelling:
         """How well codes (at least one) spell labels (at least one). The loss is infinite for too few codes."""
